@@ -1,0 +1,1 @@
+"""Networks and their weights. Sees arrays, never DICOM."""

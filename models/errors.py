@@ -1,0 +1,25 @@
+"""Errors of the models.
+
+::
+
+    ModelError
+    ├── WeightsMissing       no weights file in the bundle: the model is "not attempted"
+    ├── WeightsMismatch      the file's SHA-256 is not the one in metadata.json: likewise
+    └── DeviceOutOfMemory    did not fit on the device, nor on the CPU
+"""
+
+
+class ModelError(Exception):
+    """Root of everything that a model raises on purpose."""
+
+
+class WeightsMissing(ModelError):
+    """No weights are installed."""
+
+
+class WeightsMismatch(ModelError):
+    """The weights file is not the one that the bundle's metadata names."""
+
+
+class DeviceOutOfMemory(ModelError):
+    """The input fits neither the accelerator nor, after one more try, the CPU."""

@@ -1,0 +1,131 @@
+"""What a pipeline receives (the files of a study) and returns (assessments and encoded objects)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from models.contract import Detection, ModelIdentity
+from sr_templates.contract import BreastStatus, Outcome, ResultKind, ResultObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why something was not analysed: a stable code to count by, and a sentence to read."""
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceFile:
+    """A received instance on disk: a DICOM file with its file meta."""
+
+    path: Path
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyInput:
+    """One revision of a study, as the routing gave it to one pipeline.
+
+    Attributes
+    ----------
+    instances : tuple of InstanceFile
+        What this pipeline is to analyse.
+    not_routed : tuple of (InstanceFile, Reason)
+        The rest of the study, which no pipeline takes; it is reported with its reason.
+    """
+
+    study_instance_uid: str
+    revision: int
+    instances: tuple[InstanceFile, ...]
+    not_routed: tuple[tuple[InstanceFile, Reason], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisOptions:
+    """Settings of one run; time and identity come in from outside.
+
+    Attributes
+    ----------
+    min_score : float or None
+        Score threshold in place of the model's own operating point, 0 to 1.
+    device : str
+        ``"cpu"``, ``"cuda:N"`` or ``"auto"``.
+    kinds : frozenset of str
+        Result objects to make.
+    required_views : tuple of str
+        ``"L-CC"``-style names; a breast that lacks one says so.
+    """
+
+    created_at: datetime
+    station_name: str = "MAMMONODE"
+    min_score: float | None = None
+    device: str = "auto"
+    kinds: frozenset[ResultKind] = frozenset({"cad_sr", "measurement_sr", "heatmap"})
+    required_views: tuple[str, ...] = ("L-CC", "L-MLO", "R-CC", "R-MLO")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageAssessment:
+    """One image: `detections` in stored-pixel coordinates, `malignancy` 0 to 1 or None."""
+
+    sop_instance_uid: str
+    laterality: Literal["L", "R"] | None
+    view: str | None
+    outcome: Outcome
+    reason: Reason | None
+    detections: tuple[Detection, ...] = ()
+    malignancy: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreastAssessment:
+    """One breast: status and confidence by the paper's rule over its views."""
+
+    laterality: Literal["L", "R"]
+    status: BreastStatus
+    confidence: float | None
+    views: tuple[str, ...]
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineResult:
+    """The answer to one study revision by one pipeline."""
+
+    study_instance_uid: str
+    pipeline: str
+    revision: int
+    outcome: Outcome
+    reason: Reason | None
+    images: tuple[ImageAssessment, ...]
+    breasts: tuple[BreastAssessment, ...]
+    models: tuple[ModelIdentity, ...]
+    objects: tuple[ResultObject, ...]
+
+
+class Pipeline(Protocol):
+    """What the node calls. A new modality implements this and adds a line to `pipelines.registry`."""
+
+    name: str
+
+    def warm_up(self, device: str) -> None:
+        """Load models and run them once, so that the first study does not wait."""
+        ...
+
+    def analyse(self, study: StudyInput, options: AnalysisOptions) -> PipelineResult:
+        """Analyse `study`; what cannot be analysed comes back as a reason, never as an exception."""
+        ...
+
+    def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
+        """Answer for a study that could not be finished, from headers alone (no pixel is touched)."""
+        ...

@@ -1,0 +1,1 @@
+"""From a report of plain values to encoded DICOM result objects."""

@@ -1,0 +1,180 @@
+"""What the templates receive (a report of plain values) and return (encoded objects)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+ResultKind = Literal["cad_sr", "measurement_sr", "heatmap"]
+Outcome = Literal["analysed", "not_analysed", "failed"]
+AlgorithmStatus = Literal["succeeded", "partially_succeeded", "failed", "not_attempted"]
+BreastStatus = Literal["benign", "malignant", "no_calcification", "not_analysed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedAlgorithm:
+    """A model that ran, or was meant to.
+
+    Attributes
+    ----------
+    weights_sha256 : str or None
+        Hex digest of the weights; None when none are installed.
+    operating_point : mapping of str to float
+        The thresholds in force.
+    status : str
+        Over the whole study.
+    reason : str
+        Why it did not succeed on everything; empty when it did.
+    task : {"detection", "classification"}
+        Detections and analyses are summed up apart (TID 4000 rows 4 and 5).
+    """
+
+    name: str
+    version: str
+    weights_sha256: str | None
+    operating_point: Mapping[str, float]
+    status: AlgorithmStatus
+    reason: str = ""
+    task: Literal["detection", "classification"] = "detection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedFinding:
+    """A calcification finding on one image.
+
+    Attributes
+    ----------
+    box_px : tuple of float
+        ``(x0, y0, x1, y1)`` in the stored image; x column, y row; (0, 0) is the outer top left corner of the first
+        pixel, as in SCOORD (PS3.3 C.18.6).
+    score : float
+        Probability of `label`, 0 to 1.
+    malignancy : float
+        Probability of cancer, 0 to 1.
+    algorithm : str
+        Name of the `ReportedAlgorithm` that found it.
+    frame_number : int or None
+        1-based, for multi-frame images.
+    """
+
+    box_px: tuple[float, float, float, float]
+    label: Literal["benign", "malignant"]
+    score: float
+    malignancy: float
+    algorithm: str
+    frame_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedImage:
+    """One source image and what was, or was not, seen on it.
+
+    Attributes
+    ----------
+    header : pydicom.Dataset
+        The image's data set without its pixel data.
+    laterality : {"L", "R"} or None
+    view : str or None
+        Short name of the view (PS3.3 ViewPosition terms): "CC", "MLO", "ML", ...
+    view_modifiers : tuple of str
+        SNOMED CT code values of CID 4015.
+    outcome, reason
+        Reason is a sentence for the radiologist, empty when analysed.
+    malignancy : float or None
+        Probability that the image shows a malignant calcification.
+    display : numpy.ndarray or None
+        Shape ``(rows, columns)``, uint8, the image through its own VOI LUT, in the stored frame, MONOCHROME2 sense
+        (0 black). None when the pixels could not be decoded.
+    activation : numpy.ndarray or None
+        Shape ``(rows, columns)`` of the stored frame, float32, 0 to 1.
+    """
+
+    header: Dataset
+    laterality: Literal["L", "R"] | None
+    view: str | None
+    view_modifiers: tuple[str, ...] = ()
+    outcome: Outcome
+    reason: str = ""
+    findings: tuple[ReportedFinding, ...] = ()
+    malignancy: float | None = None
+    display: NDArray[np.uint8] | None = None
+    activation: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedBreast:
+    """Breast-level status (the paper's rule over CC and MLO); confidence 0 to 1, None when not analysed."""
+
+    laterality: Literal["L", "R"]
+    status: BreastStatus
+    confidence: float | None
+    views: tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportingDevice:
+    """The node itself, for Contributing Equipment (PS3.3 C.12.1) and observer context (TID 1004)."""
+
+    station_name: str
+    manufacturer: str = "mammonode"
+    model_name: str = "mammonode"
+    software_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyReport:
+    """Everything that the result objects of one study revision say.
+
+    Attributes
+    ----------
+    images : tuple of ReportedImage
+        Every image of the study, analysed or not, in a stable order.
+    other_instances : tuple of (pydicom.Dataset, str)
+        Instances without pixels (structured reports, undecodable kinds): header and the reason it was not analysed.
+    configuration : mapping of str to str
+        What else the result depends on; part of every derived UID.
+    created_at : datetime.datetime
+        Aware; the only clock that reaches the objects.
+    """
+
+    study_instance_uid: str
+    revision: int
+    pipeline: str
+    outcome: Outcome
+    reason: str
+    images: tuple[ReportedImage, ...]
+    other_instances: tuple[tuple[Dataset, str], ...] = ()
+    breasts: tuple[ReportedBreast, ...] = ()
+    algorithms: tuple[ReportedAlgorithm, ...] = ()
+    device: ReportingDevice
+    configuration: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """One encoded DICOM result.
+
+    Attributes
+    ----------
+    kind : {"cad_sr", "measurement_sr", "heatmap"}
+    content : bytes
+        A complete DICOM file (preamble, file meta, data set), encoded once and never again.
+    referenced_sop_instance_uid : str or None
+        The source image of a heatmap.
+    """
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    content: bytes
+    referenced_sop_instance_uid: str | None = None
