@@ -16,10 +16,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from node.settings_sources import ENVIRONMENT_PREFIX, NESTED_DELIMITER, load_model, masked_url
 from node.settings_types import (
-    DEVICE_PATTERN,
     AETitle,
     BrokerUrl,
     DatabaseUrl,
+    Device,
     Host,
     LocalPath,
     PeerHost,
@@ -105,9 +105,7 @@ class QueueSettings(Section):
         default=3, ge=1, le=100, description="Workers that a study may kill before it is set aside."
     )
     workers: int = Field(default=1, ge=1, le=256, description="Worker processes that serve starts.")
-    device: str = Field(
-        default="auto", pattern=DEVICE_PATTERN, description="Where models run: auto, cpu, cuda or cuda:N."
-    )
+    device: Device = Field(default="auto", description="Where models run: auto, cpu, cuda or cuda:N.")
     poll_s: float = Field(default=0.2, gt=0, le=60, description="Pause between two looks at what is due.")
     reconcile_s: float = Field(
         default=30, gt=0, description="Age at which a queued study's message is published again."

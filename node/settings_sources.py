@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from node.errors import SettingsInvalid
+from node.settings_types import Allowed
 
 ENVIRONMENT_PREFIX = "MAMMONODE_"
 NESTED_DELIMITER = "__"
@@ -72,6 +73,9 @@ def keys_of(model: type[BaseModel]) -> Iterator[Key]:
 
 def allowed(field: FieldInfo) -> str:
     """What a field takes, in words: its type and its bounds."""
+    words = [rule.words for rule in _rules(field) if isinstance(rule, Allowed)]
+    if words:
+        return words[0]
     kinds = [_kind(part) for part in _parts(field.annotation)]
     bounds = [text for rule in _rules(field) if (text := _bound(rule))]
     return ", ".join([" or ".join(kinds), *bounds])
@@ -79,13 +83,8 @@ def allowed(field: FieldInfo) -> str:
 
 def _kind(part: Any) -> str:
     if get_origin(part) is tuple:
-        return f"list of {_plural(_bare(get_args(part)[0]))}"
+        return "list"
     return {int: "whole number", float: "number", bool: "true or false", Path: "path", str: "text"}[part]
-
-
-def _plural(item: Any) -> str:
-    choices = get_args(item)
-    return " | ".join(choices) if choices else "text"
 
 
 def _rules(field: FieldInfo) -> Iterator[Any]:
@@ -166,12 +165,20 @@ def _usable_variables(model: type[BaseModel], environ: Mapping[str, str]) -> tup
         if not name.startswith(ENVIRONMENT_PREFIX) or name in RESERVED_VARIABLES or not value:
             continue
         if name not in known:
-            problems.append(f"{name}: unknown variable{_nearest(name, known)}")
+            problems.append(f"{name}: unknown variable{_list_of(name, known) or _nearest(name, known)}")
         elif known[name].is_list and not _is_json_list(value):
             problems.append(f"{name}: given {_shown(value)}; allowed: a JSON list, such as {_example(known[name])}")
         else:
             usable[name] = value
     return usable, problems
+
+
+def _list_of(name: str, known: Mapping[str, Key]) -> str:
+    """Advice for a variable such as ``MAMMONODE_SOURCE__0__HOST``, which tries to reach into a list of tables."""
+    whole = name.partition(NESTED_DELIMITER)[0]
+    if whole in known and known[whole].in_list:
+        return f"; {whole} holds the whole list as JSON, such as {_example(known[whole])}"
+    return ""
 
 
 def _is_json_list(value: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -15,8 +16,16 @@ VIEW_POSITIONS = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCC", "XC
 """View Position defined terms, PS3.3 C.8.11.7.1.2; the short names of PS3.16 CID 4014."""
 
 LATERALITIES = ("L", "R")
+_VIEW_WORDS = f"L- or R- and one of {', '.join(VIEW_POSITIONS)}"
 HOST_PATTERN = r"^[A-Za-z0-9_.:-]+$"
 DEVICE_PATTERN = r"^(auto|cpu|cuda|cuda:\d+)$"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a kind of value takes, in words, for messages and for the documentation."""
+
+    words: str
 
 
 def _ae_title(value: str) -> str:
@@ -31,7 +40,7 @@ def _ae_title(value: str) -> str:
 def _view(value: str) -> str:
     laterality, _, position = value.partition("-")
     if laterality not in LATERALITIES or position not in VIEW_POSITIONS:
-        raise ValueError(f"a view is L- or R- and one of {', '.join(VIEW_POSITIONS)}")
+        raise ValueError(f"a view is {_VIEW_WORDS}")
     return value
 
 
@@ -41,6 +50,12 @@ def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     if repeated:
         raise ValueError(f"given more than once: {', '.join(repeated)}")
     return values
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("a list with at least one item")
+    return distinct(values)
 
 
 def _peer_host(value: str) -> str:
@@ -58,22 +73,31 @@ def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
-def _url_of(*schemes: str) -> AfterValidator:
-    def validate(value: str) -> str:
-        if value.partition("://")[0] not in schemes or not value.partition("://")[2]:
-            raise ValueError(f"a URL that begins with one of {', '.join(scheme + '://' for scheme in schemes)}")
-        return value
-
-    return AfterValidator(validate)
+def _url_begins(value: str, *schemes: str) -> str:
+    scheme, _, rest = value.partition("://")
+    if scheme not in schemes or not rest:
+        raise ValueError(f"a URL begins with {' or '.join(known + '://' for known in schemes)} and goes on after that")
+    return value
 
 
-AETitle = Annotated[str, AfterValidator(_ae_title)]
+def _broker_url(value: str) -> str:
+    return _url_begins(value, "redis", "rediss")
+
+
+def _database_url(value: str) -> str:
+    return _url_begins(value, "postgresql", "postgresql+psycopg", "postgres", "sqlite")
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title), Allowed("1 to 16 ASCII characters, no backslash")]
 View = Annotated[str, AfterValidator(_view)]
-Views = Annotated[tuple[View, ...], Field(min_length=1), AfterValidator(distinct)]
-Results = Annotated[tuple[ResultKind, ...], Field(min_length=1), AfterValidator(distinct)]
+Views = Annotated[tuple[View, ...], AfterValidator(_some), Allowed(f"list, not empty, of {_VIEW_WORDS}")]
+Results = Annotated[
+    tuple[ResultKind, ...], AfterValidator(_some), Allowed(f"list, not empty, of {', '.join(get_args(ResultKind))}")
+]
 LocalPath = Annotated[Path, AfterValidator(_absolute)]
-Host = Annotated[str, Field(pattern=HOST_PATTERN)]
-PeerHost = Annotated[str, AfterValidator(_peer_host)]
+Host = Annotated[str, Field(pattern=HOST_PATTERN), Allowed("IP address or name")]
+PeerHost = Annotated[str, AfterValidator(_peer_host), Allowed("IP address, network or name")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-BrokerUrl = Annotated[str, _url_of("redis", "rediss")]
-DatabaseUrl = Annotated[str, _url_of("sqlite", "postgresql", "postgresql+psycopg", "postgres")]
+Device = Annotated[str, Field(pattern=DEVICE_PATTERN), Allowed("auto, cpu, cuda, or cuda:N")]
+BrokerUrl = Annotated[str, AfterValidator(_broker_url), Allowed("redis://... or rediss://...")]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url), Allowed("postgresql://... or sqlite:///...")]
