@@ -1,0 +1,1 @@
+"""Microcalcifications on mammograms: detection, classification and the status of each breast."""
