@@ -1,0 +1,213 @@
+"""Checks that use the network: the own port, the senders' names, and an echo to every destination."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at import time, from a table
+    Comprehensive3DSRStorage,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+    Verification,
+)
+
+from node.errors import SettingsInvalid
+from node.finding import Finding, error, ok, warning
+from node.settings import DestinationSettings, Settings
+from node.tls import client_context
+from sr_templates.contract import ResultKind
+
+SOP_CLASS_OF_RESULT: dict[ResultKind, str] = {
+    "cad_sr": MammographyCADSRStorage,  # PS3.3 A.35.5, TID 4000
+    "measurement_sr": Comprehensive3DSRStorage,  # PS3.3 A.35.13, TID 1500
+    "heatmap": SecondaryCaptureImageStorage,  # PS3.3 A.8.1
+}
+
+REJECTION_REMEDIES: dict[tuple[int | None, int | None], str] = {
+    # (result source, diagnostic) of A-ASSOCIATE-RJ, PS3.8 table 9-21
+    (1, 3): "register the node's AE title {calling}, with this machine's address, at the destination",
+    (1, 7): "mend destination.ae_title: the destination does not call itself {called}",
+    (3, 1): "the destination is busy; try again, or raise its limit of associations",
+    (3, 2): "the destination is busy; try again, or raise its limit of associations",
+}
+
+
+def check_port(settings: Settings) -> Finding:
+    """Whether the receiver could listen where it is told to."""
+    host, port = settings.node.host, settings.node.port
+    subject = "node.port"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closing connection is no obstacle
+            listener.bind(address)
+    except socket.gaierror:
+        return error("node.host", f"{host} cannot be resolved", "give an address of this machine, or 0.0.0.0 for all")
+    except OSError as caught:
+        if caught.errno == errno.EADDRINUSE:
+            return warning(subject, f"{port} on {host} is in use", "if that is not this node, choose another node.port")
+        if caught.errno == errno.EADDRNOTAVAIL:
+            return error("node.host", f"{host} is no address of this machine", "give one that is, or 0.0.0.0 for all")
+        remedy = "ports below 1024 need a privilege: choose 11112, or grant CAP_NET_BIND_SERVICE"
+        return error(subject, f"{port} on {host}: {caught.strerror}", remedy)
+    return ok(subject, f"{port} on {host} is free")
+
+
+def check_sources(settings: Settings) -> Iterator[Finding]:
+    """Whether every sender that is to be let in can be recognised, and can reach the node."""
+    if not settings.source:
+        yield warning("source", "none listed: only this machine may send", "add a [[source]] for every sender")
+        return
+    if _is_loopback(settings.node.host):
+        text = f"{settings.node.host} is not reached from outside, but senders are listed"
+        yield warning("node.host", text, 'set node.host = "0.0.0.0"')
+    for number, source in enumerate(settings.source, start=1):
+        subject = f"source[{number}] {source.ae_title}"
+        if source.network is not None:
+            yield ok(subject, f"let in from {source.network}")
+            continue
+        try:
+            addresses = _addresses(source.host)
+        except socket.gaierror as caught:
+            remedy = "mend source.host, or give its IP address"
+            yield error(subject, f"{source.host} cannot be resolved ({caught.strerror})", remedy)
+        else:
+            yield ok(subject, f"let in from {source.host} ({', '.join(addresses)})")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _addresses(host: str) -> list[str]:
+    return sorted({str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
+
+
+def check_destinations(settings: Settings, *, timeout_s: float) -> Iterator[Finding]:
+    """Echo every destination, and ask whether it would take the results that are meant for it."""
+    if not settings.destination:
+        yield warning(
+            "destination", "none listed: results stay in the outbox", "add a [[destination]], usually the PACS"
+        )
+    for destination in settings.destination:
+        yield _check_destination(settings, destination, timeout_s)
+
+
+def _check_destination(settings: Settings, destination: DestinationSettings, timeout_s: float) -> Finding:
+    """Step by step from the name to the echo, so that the first thing that fails is the thing that is said."""
+    try:
+        address = _addresses(destination.host)[0]
+        tls = client_context(settings.tls) if destination.tls else None
+        _connect(address, destination, tls, timeout_s)
+    except (OSError, SettingsInvalid) as caught:
+        return error(f"destination {destination.name}", *_explained(caught, destination))
+    return _echo(settings, destination, address, tls, timeout_s)
+
+
+def _explained(caught: OSError | SettingsInvalid, destination: DestinationSettings) -> tuple[str, str]:
+    """What went wrong on the way to the destination, and how to mend it; TLS errors are OSErrors too."""
+    where = f"{destination.host}:{destination.port}"
+    match caught:
+        case SettingsInvalid():
+            explained = (caught.problems[0], "mend [tls]")
+        case socket.gaierror():
+            text = f"{destination.host} cannot be resolved ({caught.strerror})"
+            explained = (text, "mend destination.host, or give its IP address")
+        case ssl.SSLCertVerificationError():
+            text = f"the certificate of {where} is not believed: {caught.verify_message}"
+            explained = (text, "give its authority as tls.ca, and as destination.host the name in the certificate")
+        case ssl.SSLError():
+            text = f"no TLS with {where}: {(caught.reason or str(caught)).replace('_', ' ').lower()}"
+            explained = (text, "if that port speaks no TLS, set destination.tls = false or mend destination.port")
+        case ConnectionRefusedError():
+            explained = (f"nothing listens at {where}", "start the destination, or mend destination.port")
+        case _:
+            text = f"{where} is not reached: {caught.strerror or 'no answer in time'}"
+            explained = (text, "look at the network and its firewalls, or mend destination.host")
+    return explained
+
+
+def _connect(address: str, destination: DestinationSettings, tls: ssl.SSLContext | None, timeout_s: float) -> None:
+    with socket.create_connection((address, destination.port), timeout=timeout_s) as plain:
+        if tls is not None:
+            tls.wrap_socket(plain, server_hostname=destination.host).close()
+
+
+def _echo(
+    settings: Settings, destination: DestinationSettings, address: str, tls: ssl.SSLContext | None, timeout_s: float
+) -> Finding:
+    subject = f"destination {destination.name}"
+    ae = AE(ae_title=settings.node.ae_title)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = timeout_s
+    ae.add_requested_context(Verification)
+    for kind in destination.results:
+        ae.add_requested_context(SOP_CLASS_OF_RESULT[kind])
+    with _quiet_pynetdicom():
+        association = ae.associate(
+            address,
+            destination.port,
+            ae_title=destination.ae_title,
+            tls_args=(tls, destination.host) if tls else None,
+        )
+        if not association.is_established:
+            return _not_established(settings, destination, association)
+        try:
+            return _verdict(subject, destination, association)
+        finally:
+            association.release()
+
+
+def _not_established(settings: Settings, destination: DestinationSettings, association: Association) -> Finding:
+    subject = f"destination {destination.name}"
+    reject = association.acceptor.primitive
+    if association.is_rejected and reject is not None:
+        names = {"calling": settings.node.ae_title, "called": destination.ae_title}
+        remedy = REJECTION_REMEDIES.get((reject.result_source, reject.diagnostic), "see the destination's log")
+        return error(subject, f"refuses the association: {reject.reason_str}", remedy.format(**names))
+    text = f"{destination.host}:{destination.port} answers, but not as a DICOM node that takes Verification or results"
+    return error(
+        subject,
+        text,
+        "mend destination.port; if it is right, destination.tls may not be, or tls.certificate is not believed there",
+    )
+
+
+def _verdict(subject: str, destination: DestinationSettings, association: Association) -> Finding:
+    accepted = {context.abstract_syntax for context in association.accepted_contexts}
+    refused = [kind for kind in destination.results if SOP_CLASS_OF_RESULT[kind] not in accepted]
+    if refused:
+        text = f"does not take {', '.join(refused)}"
+        remedy = "let it store these SOP classes: " + ", ".join(SOP_CLASS_OF_RESULT[kind] for kind in refused)
+        return error(subject, text, f"{remedy}; or take them out of destination.results")
+    where = f"{destination.ae_title}@{destination.host}:{destination.port}"
+    if Verification not in accepted:
+        return ok(subject, f"{where} takes {', '.join(destination.results)}, though it knows no echo")
+    status = association.send_c_echo()
+    if "Status" not in status:
+        return error(subject, f"{where} did not answer the echo", "see the destination's log")
+    if status.Status != 0x0000:
+        return error(subject, f"{where} answered the echo with 0x{status.Status:04X}", "see the destination's log")
+    return ok(subject, f"{where} answers and takes {', '.join(destination.results)}")
+
+
+@contextmanager
+def _quiet_pynetdicom() -> Iterator[None]:
+    """What pynetdicom would log on a failed echo is what the finding says."""
+    logger = logging.getLogger("pynetdicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
