@@ -1,0 +1,65 @@
+# One command for each thing that is done often. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv dev demo peers lint format test bench docs lock clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Two processes: enough to overlap waiting for peers, few enough that tests which measure time stay honest.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/bin/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet uv
+
+.venv/.installed: requirements.txt pyproject.toml | .venv/bin/uv
+	$(BIN)/uv pip install --quiet -r requirements.txt -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt pyproject.toml | .venv/bin/uv
+	$(BIN)/uv pip install --quiet -r requirements-dev.txt -e .
+	@touch $@ .venv/.installed
+
+venv: .venv/.installed ## .venv with the command .venv/bin/mammonode in it
+	@echo "ready: $(BIN)/mammonode"
+
+dev: .venv/.installed-dev ## the same, and what tests and linters need
+
+demo: venv ## a node, a small PACS and a sender; a generated study goes in, results come back into demo-out/
+	$(BIN)/mammonode demo --out demo-out
+
+peers: ## the programs that tests talk to (DCMTK, Orthanc, Redis, PostgreSQL, validators), where apt can install them
+	@.ci/peers
+
+lint: dev ## ruff, mypy, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: dev peers ## every test; PYTEST_ARGS="tests/node -k settings" for some
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: dev peers ## the figures of the README, measured here
+	$(BIN)/python tests/benchmarks/run.py
+
+docs: venv ## the tables in docs/SETTINGS.md, from the settings classes
+	$(BIN)/python -m node.settings_table docs/SETTINGS.md
+
+# Run with the index of your choice; neither its address nor that of any host goes into the files.
+LOCK := uv pip compile --quiet --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml
+lock: .venv/bin/uv ## pin again what pyproject.toml asks for (UPGRADE=--upgrade for newer versions)
+	$(BIN)/$(LOCK) $(UPGRADE) -o requirements.txt
+	$(BIN)/$(LOCK) $(UPGRADE) --extra dev -c requirements.txt -o requirements-dev.txt
+
+clean: ## everything that was made, but not .venv
+	rm -rf demo-out bench-out state build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
