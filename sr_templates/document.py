@@ -1,0 +1,166 @@
+"""What every result object has in common: its headers, and how it becomes the bytes that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from highdicom.base import SOPClass
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.tag import BaseTag
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DA, TM
+
+from sr_templates import identity
+from sr_templates.content import dicom_date, dicom_time, private_coding_scheme, text
+from sr_templates.contract import ResultKind, ResultObject, StudyReport
+from sr_templates.evidence import evidence_sequence, patient_and_study
+
+RESEARCH_USE = "Research use, not for primary diagnosis."
+
+
+class ResultDocument(SOPClass):
+    """A result object with the headers that all kinds share (PS3.3 C.7.3.1, C.7.5.1, C.12.1).
+
+    Patient and study are not set here: they are copied byte for byte when the object is encoded.
+
+    Parameters
+    ----------
+    report : StudyReport
+        What is reported.
+    kind : str
+        Kind of result; one series a kind.
+    part : str
+        Tells instances of one kind apart, e.g. the UID of the source image.
+    series_number, instance_number : int
+        Fixed for a kind; 1-based within the series.
+    modality, sop_class_uid, series_description : str
+        Of the object.
+    """
+
+    def __init__(
+        self,
+        report: StudyReport,
+        *,
+        kind: ResultKind,
+        part: str = "",
+        sop_class_uid: str,
+        modality: str,
+        series_number: int,
+        series_description: str,
+        instance_number: int = 1,
+    ) -> None:
+        device = report.device
+        super().__init__(
+            study_instance_uid=report.study_instance_uid,
+            series_instance_uid=identity.result_uid(report, f"series:{kind}"),
+            series_number=series_number,
+            sop_instance_uid=identity.result_uid(report, kind, part),
+            sop_class_uid=sop_class_uid,
+            instance_number=instance_number,
+            modality=modality,
+            manufacturer=text(device.manufacturer, 64),
+            manufacturer_model_name=text(device.model_name, 64),
+            device_serial_number=text(device.station_name, 64),
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            series_description=text(series_description, 64),
+            content_date=dicom_date(report.created_at),
+            content_time=dicom_time(report.created_at),
+        )
+        self.file_meta.ImplementationClassUID = identity.IMPLEMENTATION_CLASS_UID
+        self.file_meta.ImplementationVersionName = identity.IMPLEMENTATION_VERSION_NAME
+        # highdicom stamps the wall clock; a result knows no clock but its report's
+        self.InstanceCreationDate = DA(dicom_date(report.created_at))
+        self.InstanceCreationTime = TM(dicom_time(report.created_at))
+        self.SoftwareVersions = identity.software_versions(report)
+        self.StationName = text(device.station_name, 16)
+        equipment = identity.contributing_equipment(report)
+        self.add_new("ContributingEquipmentSequence", "SQ", equipment)
+
+
+class ReportDocument(ResultDocument):
+    """A structured report: the headers of PS3.3 C.17.1 to C.17.3 around a content tree.
+
+    Parameters
+    ----------
+    root : pydicom.Dataset
+        Root container of the tree.
+    **headers
+        As for `ResultDocument`.
+    """
+
+    def __init__(
+        self,
+        report: StudyReport,
+        root: Dataset,
+        *,
+        kind: ResultKind,
+        sop_class_uid: str,
+        series_number: int,
+        series_description: str,
+    ) -> None:
+        super().__init__(
+            report,
+            kind=kind,
+            sop_class_uid=sop_class_uid,
+            modality="SR",
+            series_number=series_number,
+            series_description=series_description,
+        )
+        self.CompletionFlag = "COMPLETE"
+        self.VerificationFlag = "UNVERIFIED"
+        self.PreliminaryFlag = "PRELIMINARY"
+        self.add_new("ReferencedPerformedProcedureStepSequence", "SQ", [])
+        self.add_new("PerformedProcedureCodeSequence", "SQ", [])
+        evidence = evidence_sequence(report)
+        if evidence:
+            self.CurrentRequestedProcedureEvidenceSequence = evidence
+        self.CodingSchemeIdentificationSequence = private_coding_scheme()
+        self.update(root)
+
+
+def encode(dataset: Dataset, verbatim: Mapping[BaseTag, RawDataElement]) -> bytes:
+    """Encode a complete DICOM file (PS3.10 7.1) in Explicit VR Little Endian.
+
+    pydicom would decode and re-encode text on the way to another character set, and fail or replace where it cannot;
+    so the source's elements are written as the bytes they are, and ours, being ASCII, need no character set.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Object with its file meta.
+    verbatim : mapping of pydicom.tag.BaseTag to RawDataElement
+        Elements that replace those of `dataset`.
+
+    Returns
+    -------
+    bytes
+        Preamble, file meta and data set.
+    """
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = True
+    buffer.is_implicit_VR = False
+    buffer.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(buffer, dataset.file_meta)
+    buffer.is_little_endian = True
+    buffer.is_implicit_VR = False
+    for tag in sorted({*dataset.keys(), *verbatim}):
+        write_data_element(buffer, verbatim[tag] if tag in verbatim else dataset[tag])
+    return bytes(buffer.getvalue())
+
+
+def finish(
+    report: StudyReport, document: ResultDocument, kind: ResultKind, *, source_sop_instance_uid: str | None = None
+) -> ResultObject:
+    """Encode a document, once, with the patient and study of `report`."""
+    return ResultObject(
+        kind=kind,
+        sop_class_uid=str(document.SOPClassUID),
+        sop_instance_uid=str(document.SOPInstanceUID),
+        series_instance_uid=str(document.SeriesInstanceUID),
+        transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        content=encode(document, patient_and_study(report)),
+        referenced_sop_instance_uid=source_sop_instance_uid,
+    )

@@ -1,0 +1,44 @@
+"""Which result objects there are: one line a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sr_templates.contract import ResultKind, ResultObject, StudyReport
+from sr_templates.mammography_cad import make_mammography_cad
+from sr_templates.measurement_report import make_measurement_report
+from sr_templates.secondary_capture import make_secondary_captures
+
+Template = Callable[[StudyReport], tuple[ResultObject, ...]]
+
+TEMPLATES: Mapping[ResultKind, Template] = {
+    "cad_sr": make_mammography_cad,
+    "measurement_sr": make_measurement_report,
+    "heatmap": make_secondary_captures,
+}
+
+
+def make_objects(report: StudyReport, kinds: frozenset[ResultKind]) -> tuple[ResultObject, ...]:
+    """Make the result objects of a study revision.
+
+    Parameters
+    ----------
+    report : StudyReport
+        What the pipeline found, or why it did not look.
+    kinds : frozenset of str
+        Kinds wanted. A kind that the study gives no ground for (a CAD report without a mammogram, a heatmap without
+        decoded pixels) is left out.
+
+    Returns
+    -------
+    tuple of ResultObject
+        Encoded; the same report gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        The report names no instance: there is no patient to report on.
+    """
+    if not report.images and not report.other_instances:
+        raise ValueError("a report needs at least one instance")
+    return tuple(made for kind, template in TEMPLATES.items() if kind in kinds for made in template(report))
