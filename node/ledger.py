@@ -1,0 +1,412 @@
+"""The ledger: what was received, where each study stands, and every transition as an event row.
+
+It is the truth about a study; a queue message is only a wake-up. Every change of state is one transaction with a
+condition on the state it leaves, so of two processes that try, one wins, and the other is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from node.completion import ArrivedInstance, StudyState
+from node.schema import Event, Instance, Study
+
+UNROUTED = "none"
+Recorded = Literal["stored", "duplicate", "conflict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedInstance:
+    """An instance whose bytes are safe in the spool.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the encoded data set, without the file meta, which this node writes itself.
+    view : str or None
+        ``"L-CC"``-style name when it is an image that can be analysed and counts towards the required views.
+    routed_to : str
+        Name of the pipeline, or ``"none"``.
+    """
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    sha256: str
+    size_bytes: int
+    path: str
+    view: str | None
+    routed_to: str
+    calling_ae_title: str
+    calling_host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInstance:
+    """An instance as the ledger knows it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedStudy:
+    """A study that one worker holds, until it finishes it or its lease runs out."""
+
+    study_instance_uid: str
+    revision: int
+    deaths: int
+    token: str
+    instances: tuple[StoredInstance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEvent:
+    """One row of a study's history."""
+
+    at: float
+    kind: str
+    sop_instance_uid: str | None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class Ledger:
+    """Transactions on studies and instances. Deliveries are in `node.outbox`.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        From `node.database.open_engine`, migrated.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a connection that takes no write lock."""
+        with self.engine.connect().execution_options(readonly=True) as connection:
+            yield connection
+
+    def insert_if_absent(self, connection: Connection, model: type[Any], values: Sequence[dict[str, Any]]) -> int:
+        """Insert rows, leaving out those that would break a unique constraint; return how many went in."""
+        table: Table = model.__table__
+        make = sqlite_insert if self.engine.dialect.name == "sqlite" else postgresql_insert
+        return sum(connection.execute(make(table).values(**row).on_conflict_do_nothing()).rowcount for row in values)
+
+    def note(
+        self,
+        connection: Connection,
+        now: float,
+        kind: str,
+        study_instance_uid: str | None,
+        sop_instance_uid: str | None = None,
+        **detail: Any,
+    ) -> None:
+        """Add an event row to the transaction of `connection`. Never give it anything that names a patient."""
+        connection.execute(
+            Event.__table__.insert(),  # type: ignore[attr-defined] # DeclarativeBase types __table__ as FromClause
+            {
+                "at": now,
+                "kind": kind,
+                "study_instance_uid": study_instance_uid,
+                "sop_instance_uid": sop_instance_uid,
+                "detail": detail,
+            },
+        )
+
+    def record_instance(self, received: ReceivedInstance, now: float) -> Recorded:
+        """Write down a received instance; once this returns "stored", it may be acknowledged.
+
+        Returns
+        -------
+        {"stored", "duplicate", "conflict"}
+            "duplicate": the same SOP Instance UID with the same bytes is here already; nothing changes.
+            "conflict": the same SOP Instance UID with other bytes is here already.
+        """
+        uid, study_uid = received.sop_instance_uid, received.study_instance_uid
+        origin = {"calling_ae_title": received.calling_ae_title, "calling_host": received.calling_host}
+        with self.engine.begin() as connection:
+            is_new_study = self.insert_if_absent(
+                connection,
+                Study,
+                [
+                    {
+                        "study_instance_uid": study_uid,
+                        "state": "assembling",
+                        "revision": 1,
+                        "due_at": now,
+                        "first_received_at": now,
+                        "last_received_at": now,
+                        "deaths": 0,
+                        **origin,
+                    }
+                ],
+            )
+            row = {
+                "sop_instance_uid": uid,
+                "study_instance_uid": study_uid,
+                "sop_class_uid": received.sop_class_uid,
+                "transfer_syntax_uid": received.transfer_syntax_uid,
+                "sha256": received.sha256,
+                "size_bytes": received.size_bytes,
+                "path": received.path,
+                "view": received.view,
+                "routed_to": received.routed_to,
+                "received_at": now,
+            }
+            if not self.insert_if_absent(connection, Instance, [row]):
+                known = connection.scalar(select(Instance.sha256).where(Instance.sop_instance_uid == uid))
+                if known == received.sha256:
+                    self.note(connection, now, "duplicate", study_uid, uid, **origin)
+                    return "duplicate"
+                self.note(connection, now, "refused_other_bytes", study_uid, uid, **origin)
+                if is_new_study:  # the UID belongs to another study: leave no empty one behind
+                    connection.execute(Study.__table__.delete().where(Study.study_instance_uid == study_uid))  # type: ignore[attr-defined] # as above
+                return "conflict"
+            detail = {"size_bytes": received.size_bytes, "view": received.view, "routed_to": received.routed_to}
+            self.note(connection, now, "received", study_uid, uid, **detail, **origin)
+            if not is_new_study:
+                self._arrived(connection, received, now)
+        return "stored"
+
+    def _arrived(self, connection: Connection, received: ReceivedInstance, now: float) -> None:
+        study_uid = received.study_instance_uid
+        this = Study.study_instance_uid == study_uid
+        state, revision = connection.execute(select(Study.state, Study.revision).where(this).with_for_update()).one()
+        change: dict[str, Any] = {"last_received_at": now}
+        if state == "assembling":
+            change["due_at"] = now
+        elif state in ("answered", "quarantined"):
+            if self._worth_a_revision(connection, received):
+                change |= {"state": "assembling", "due_at": now, "revision": revision + 1, "deaths": 0}
+                self.note(connection, now, "late", study_uid, received.sop_instance_uid, revision=revision + 1)
+            else:
+                connection.execute(
+                    update(Instance)
+                    .where(Instance.sop_instance_uid == received.sop_instance_uid)
+                    .values(revision=revision)
+                )
+                self.note(connection, now, "late_not_analysed", study_uid, received.sop_instance_uid)
+        connection.execute(update(Study).where(this).values(**change))
+
+    def _worth_a_revision(self, connection: Connection, received: ReceivedInstance) -> bool:
+        """A late dose report or foreign SR changes nothing in an analysed study; in one of only such, it does."""
+        if received.routed_to != UNROUTED:
+            return True
+        routed = select(func.count()).where(
+            Instance.study_instance_uid == received.study_instance_uid, Instance.routed_to != UNROUTED
+        )
+        return connection.scalar(routed) == 0
+
+    def due_studies(self, now: float, limit: int = 100) -> list[tuple[str, str]]:
+        """Studies for which something is due: ``(study_instance_uid, state)``, longest overdue first."""
+        query = (
+            select(Study.study_instance_uid, Study.state).where(Study.due_at <= now).order_by(Study.due_at).limit(limit)
+        )
+        with self.reading() as connection:
+            return [(uid, state) for uid, state in connection.execute(query)]
+
+    def study_state(self, study_instance_uid: str) -> StudyState:
+        """Return what `completion.decide` needs to know."""
+        with self.reading() as connection:
+            study = connection.execute(
+                select(Study.calling_ae_title, Study.calling_host, Study.last_received_at).where(
+                    Study.study_instance_uid == study_instance_uid
+                )
+            ).one()
+            arrived = connection.execute(
+                select(Instance.view, Instance.received_at).where(Instance.study_instance_uid == study_instance_uid)
+            )
+            return StudyState(
+                study_instance_uid=study_instance_uid,
+                calling_ae_title=study.calling_ae_title,
+                calling_host=study.calling_host,
+                last_received_at=study.last_received_at,
+                instances=tuple(ArrivedInstance(view=view, received_at=at) for view, at in arrived),
+            )
+
+    def postpone(self, study: StudyState, until: float) -> None:
+        """Ask again at `until`, unless another instance came in meanwhile (which has set its own time)."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(Study)
+                .where(
+                    Study.study_instance_uid == study.study_instance_uid,
+                    Study.state == "assembling",
+                    Study.last_received_at == study.last_received_at,
+                )
+                .values(due_at=until)
+            )
+
+    def queue(self, study_instance_uid: str, now: float, *, republish_at: float, why: str) -> bool:
+        """From assembling to queued. Publish the message only when this returns True."""
+        return self._move(
+            study_instance_uid, ("assembling",), now, "queued", {"state": "queued", "due_at": republish_at}, why=why
+        )
+
+    def requeue_lost(self, study_instance_uid: str, now: float, *, republish_at: float) -> bool:
+        """A queued study whose message seems lost: publish again when this returns True."""
+        return self._move(
+            study_instance_uid, ("queued",), now, "republished", {"due_at": republish_at}, only_if_due=True
+        )
+
+    def bury(self, study_instance_uid: str, now: float, *, republish_at: float, max_deaths: int) -> bool:
+        """The worker of a study in analysis let its lease run out: back to the queue, with one more death counted.
+
+        After `max_deaths` the next worker only writes a report of the failure; if that kills it too, the study is
+        quarantined without an answer.
+        """
+        change: dict[str, Any] = {"deaths": Study.deaths + 1, "claim_token": None}
+        with self.engine.begin() as connection:
+            deaths = connection.scalar(select(Study.deaths).where(Study.study_instance_uid == study_instance_uid))
+            given_up = deaths is not None and deaths >= max_deaths
+            change |= (
+                {"state": "quarantined", "due_at": None} if given_up else {"state": "queued", "due_at": republish_at}
+            )
+            moved = connection.execute(
+                update(Study)
+                .where(Study.study_instance_uid == study_instance_uid, Study.state == "analysing", Study.due_at <= now)
+                .values(**change)
+            ).rowcount
+            if moved:
+                self.note(connection, now, "worker_lost", study_instance_uid, deaths=(deaths or 0) + 1)
+                if given_up:
+                    self.note(connection, now, "quarantined", study_instance_uid)
+        return bool(moved) and not given_up
+
+    def claim(self, study_instance_uid: str, token: str, now: float, lease_s: float) -> ClaimedStudy | None:
+        """From queued to analysing, for the worker that holds `token`; None when there is nothing to claim."""
+        this = Study.study_instance_uid == study_instance_uid
+        with self.engine.begin() as connection:
+            claimed = connection.execute(
+                update(Study)
+                .where(this, Study.state == "queued")
+                .values(state="analysing", claim_token=token, due_at=now + lease_s)
+            ).rowcount
+            if not claimed:
+                return None
+            study = connection.execute(select(Study.revision, Study.deaths).where(this)).one()
+            of_study = Instance.study_instance_uid == study_instance_uid
+            connection.execute(
+                update(Instance).where(of_study, Instance.revision.is_(None)).values(revision=study.revision)
+            )
+            rows = connection.execute(
+                select(Instance.sop_instance_uid, Instance.sop_class_uid, Instance.transfer_syntax_uid, Instance.path)
+                .where(of_study, Instance.discarded_at.is_(None))
+                .order_by(Instance.sop_instance_uid)
+            ).all()
+            self.note(connection, now, "started", study_instance_uid, revision=study.revision, token=token)
+        return ClaimedStudy(
+            study_instance_uid=study_instance_uid,
+            revision=study.revision,
+            deaths=study.deaths,
+            token=token,
+            instances=tuple(StoredInstance(**row._mapping) for row in rows),
+        )
+
+    def renew(self, study_instance_uid: str, token: str, until: float) -> bool:
+        """Prolong the lease; False when the study was taken away."""
+        with self.engine.begin() as connection:
+            return bool(
+                connection.execute(
+                    update(Study)
+                    .where(
+                        Study.study_instance_uid == study_instance_uid,
+                        Study.state == "analysing",
+                        Study.claim_token == token,
+                    )
+                    .values(due_at=until)
+                ).rowcount
+            )
+
+    def give_back(self, claimed: ClaimedStudy, now: float, *, retry_at: float, why: str) -> None:
+        """From analysing back to queued after an error that may pass; the message goes out again at `retry_at`."""
+        with self.engine.begin() as connection:
+            moved = connection.execute(
+                update(Study)
+                .where(
+                    Study.study_instance_uid == claimed.study_instance_uid,
+                    Study.state == "analysing",
+                    Study.claim_token == claimed.token,
+                )
+                .values(state="queued", claim_token=None, due_at=retry_at, deaths=Study.deaths + 1)
+            ).rowcount
+            if moved:
+                self.note(connection, now, "given_back", claimed.study_instance_uid, why=why)
+
+    def retry(self, study_instance_uid: str, now: float, *, republish_at: float) -> bool:
+        """Analyse a finished study once more, as a new revision; publish its message when this returns True."""
+        change = {"state": "queued", "due_at": republish_at, "revision": Study.revision + 1, "deaths": 0}
+        return self._move(study_instance_uid, ("answered", "quarantined"), now, "retried", change)
+
+    def _move(  # noqa: PLR0917 # private; each call names what is not obvious
+        self,
+        study_instance_uid: str,
+        from_states: tuple[str, ...],
+        now: float,
+        kind: str,
+        change: dict[str, Any],
+        only_if_due: bool = False,
+        **detail: Any,
+    ) -> bool:
+        condition = [Study.study_instance_uid == study_instance_uid, Study.state.in_(from_states)]
+        if only_if_due:
+            condition.append(Study.due_at <= now)
+        with self.engine.begin() as connection:
+            moved = connection.execute(update(Study).where(*condition).values(**change)).rowcount
+            if moved:
+                self.note(connection, now, kind, study_instance_uid, **detail)
+        return bool(moved)
+
+    def history(self, study_instance_uid: str) -> list[LedgerEvent]:
+        """Every event of a study, oldest first."""
+        query = (
+            select(Event.at, Event.kind, Event.sop_instance_uid, Event.detail)
+            .where(Event.study_instance_uid == study_instance_uid)
+            .order_by(Event.id)
+        )
+        with self.reading() as connection:
+            return [LedgerEvent(**row._mapping) for row in connection.execute(query)]
+
+    def studies(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The latest studies, newest first, as plain values."""
+        count = (
+            select(func.count())
+            .where(Instance.study_instance_uid == Study.study_instance_uid)
+            .scalar_subquery()
+            .label("instances")
+        )
+        query = (
+            select(
+                Study.study_instance_uid,
+                Study.state,
+                Study.revision,
+                Study.outcome,
+                Study.reason,
+                Study.deaths,
+                Study.calling_ae_title,
+                Study.first_received_at,
+                Study.last_received_at,
+                count,
+            )
+            .order_by(Study.last_received_at.desc())
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def path_of(self, sop_instance_uid: str) -> str | None:
+        """The spool file of a recorded instance; None when the instance is not recorded."""
+        with self.reading() as connection:
+            return connection.scalar(select(Instance.path).where(Instance.sop_instance_uid == sop_instance_uid))
