@@ -60,6 +60,8 @@ class AnalysisOptions:
         Score threshold in place of the model's own operating point, 0 to 1.
     device : str
         ``"cpu"``, ``"cuda:N"`` or ``"auto"``.
+    weights_dir : pathlib.Path or None
+        Folder of installed weights; None: beside each model.
     kinds : frozenset of str
         Result objects to make.
     required_views : tuple of str
@@ -70,6 +72,7 @@ class AnalysisOptions:
     station_name: str = "MAMMONODE"
     min_score: float | None = None
     device: str = "auto"
+    weights_dir: Path | None = None
     kinds: frozenset[ResultKind] = frozenset({"cad_sr", "measurement_sr", "heatmap"})
     required_views: tuple[str, ...] = ("L-CC", "L-MLO", "R-CC", "R-MLO")
 
@@ -100,7 +103,7 @@ class BreastAssessment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineResult:
-    """The answer to one study revision by one pipeline."""
+    """The answer to one study revision by one pipeline; `models_s` is the time spent inside the models."""
 
     study_instance_uid: str
     pipeline: str
@@ -111,6 +114,7 @@ class PipelineResult:
     breasts: tuple[BreastAssessment, ...]
     models: tuple[ModelIdentity, ...]
     objects: tuple[ResultObject, ...]
+    models_s: float = 0.0
 
 
 class Pipeline(Protocol):

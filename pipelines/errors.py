@@ -5,6 +5,7 @@
     MammonodeError
     ├── UnreadableInstance      a file that is not DICOM, or whose header cannot be parsed
     ├── UndecodablePixels       pixel data that no installed decoder reads
+    │   └── MissingPixels       there is no pixel data at all
     └── node.errors ...         settings, spool, ledger, delivery
 """
 
@@ -21,3 +22,7 @@ class UnreadableInstance(MammonodeError):
 
 class UndecodablePixels(MammonodeError):
     """No installed decoder reads these pixels; the message names the transfer syntax."""
+
+
+class MissingPixels(UndecodablePixels):
+    """The object holds no pixel data, or an empty element."""

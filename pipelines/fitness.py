@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
+from pydicom.uid import JPEGExtended12Bit
 
 from pipelines import reasons
 from pipelines.contract import Reason
@@ -86,6 +87,11 @@ def _when(applies: Callable[[MammogramHeader], bool], reason: Reason) -> Callabl
 RULES: Final[tuple[Callable[[MammogramHeader], Reason | None], ...]] = (
     # What the object is. The flat field comes first: it is met under several SOP classes and with a breast's codes.
     _when(lambda h: h.view_position.replace(" ", "") == "FLATFIELD", reasons.FLAT_FIELD),
+    # Before the SOP class, since it names what the sender can change: no free decoder reads it.
+    _when(
+        lambda h: h.transfer_syntax_uid == JPEGExtended12Bit and h.bits_stored > 8,
+        reasons.undecodable(f"transfer syntax {JPEGExtended12Bit.name} [{JPEGExtended12Bit!s}], 12 bit"),
+    ),
     _sop_class,
     _when(lambda h: h.presentation_intent == "FOR PROCESSING", reasons.FOR_PROCESSING),
     _when(lambda h: h.tomosynthesis, reasons.TOMOSYNTHESIS),

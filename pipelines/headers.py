@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from pydicom import DataElement, Dataset, Sequence, dcmread
+from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from pipelines.errors import UnreadableInstance
 from pipelines.fitness import unfit_reason
 from pipelines.views import MODIFIER_BY_CODE, VIEW_BY_CODE, VIEW_BY_NAME
 
-__all__ = ["MammogramHeader", "describe_mammogram", "read_header", "readable_part", "unfit_reason", "view_name"]
+__all__ = ["MammogramHeader", "describe_mammogram", "read_header", "unfit_reason", "view_name"]
 
 Laterality = Literal["L", "R"]
 
@@ -33,6 +34,7 @@ MALFORMED: Final = (
     NotImplementedError,  # pydicom: unknown VR
     EOFError,
     struct.error,
+    zlib.error,  # a damaged file in Deflated Explicit VR Little Endian
     RecursionError,
     InvalidDicomError,
 )
@@ -69,6 +71,8 @@ class MammogramHeader:
     pixel_spacing_mm : tuple of float or None
         ``(row, column)`` in the plane of the breast: Imager Pixel Spacing, which is at the detector, over the
         magnification factor.
+    transfer_syntax_uid : str
+        Of the file; empty when the data set came without file meta information.
     rows, columns, frames : int
         0 rows or columns when absent; frames is at least 1.
     """
@@ -92,6 +96,8 @@ class MammogramHeader:
     pixel_spacing_mm: tuple[float, float] | None
     photometric_interpretation: str
     samples_per_pixel: int
+    bits_stored: int
+    transfer_syntax_uid: str
     rows: int
     columns: int
     frames: int
@@ -105,7 +111,8 @@ def read_header(path: Path) -> Dataset:
     Returns
     -------
     pydicom.Dataset
-        With its ``file_meta``; values are converted when used, see `readable_part`.
+        With its ``file_meta``. pydicom converts a value when it is first used: patient and study attributes are
+        best left untouched, so that they can be copied to the results byte for byte.
 
     Raises
     ------
@@ -120,30 +127,6 @@ def read_header(path: Path) -> Dataset:
     if not has_class:
         raise UnreadableInstance("not a DICOM image or document: no SOP Class UID")
     return dataset
-
-
-def readable_part(dataset: Dataset) -> Dataset:
-    """Copy of `dataset` without the elements whose values cannot be converted, at any depth.
-
-    Result templates copy patient and study attributes verbatim; one malformed value must not cost the whole answer.
-    """
-    readable = Dataset()
-    for tag in list(dataset.keys()):
-        try:
-            element = dataset[tag]
-            if element.VR == "SQ":
-                items = [readable_part(item) for item in cast("Iterable[Dataset]", element.value)]
-                element = DataElement(tag, "SQ", Sequence(items))
-            str(element.value)  # forces the conversion of lazily read values
-        except MALFORMED:
-            continue
-        readable.add(element)
-    is_implicit_vr, is_little_endian = dataset.original_encoding
-    # Decides how text is encoded when it is next written.
-    readable.set_original_encoding(is_implicit_vr, is_little_endian, dataset.original_character_set)
-    if hasattr(dataset, "file_meta"):
-        readable.file_meta = dataset.file_meta
-    return readable
 
 
 def describe_mammogram(dataset: Dataset) -> MammogramHeader:
@@ -178,6 +161,8 @@ def describe_mammogram(dataset: Dataset) -> MammogramHeader:
         pixel_spacing_mm=_breast_plane_spacing_mm(dataset, magnification[0]),
         photometric_interpretation=_text(dataset, "PhotometricInterpretation").upper(),
         samples_per_pixel=_count(dataset, "SamplesPerPixel", default=1),
+        bits_stored=_count(dataset, "BitsStored", default=0),
+        transfer_syntax_uid=_text(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID"),
         rows=_count(dataset, "Rows", default=0),
         columns=_count(dataset, "Columns", default=0),
         frames=max(1, _count(dataset, "NumberOfFrames", default=1)),
