@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import redis
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.contract import ModelIdentity
 from node.check_peers import check_destinations, check_port, check_sources
 from node.errors import SettingsInvalid
 from node.finding import Finding, error, ok, warning
@@ -23,13 +24,15 @@ SHORTEST_SAFE_LEASE_S = 5
 """A machine under load may keep a live worker from renewing its lease for seconds."""
 
 
-def check(settings: Settings, *, timeout_s: float = 5) -> tuple[Finding, ...]:
+def check(settings: Settings, *, models: Iterable[ModelIdentity] = (), timeout_s: float = 5) -> tuple[Finding, ...]:
     """Look at everything that the settings name; changes nothing but a file that is written and deleted.
 
     Parameters
     ----------
     settings : Settings
         As `load_settings` returned them: every single value is already valid.
+    models : iterable of ModelIdentity
+        What the models' registry says is there, with or without weights.
     timeout_s : float
         Longest wait for each answer from the network.
 
@@ -45,6 +48,7 @@ def check(settings: Settings, *, timeout_s: float = 5) -> tuple[Finding, ...]:
         check_broker(settings, timeout_s=timeout_s),
         check_database(settings, timeout_s=timeout_s),
         *check_tls(settings),
+        *check_models(models),
         *check_sources(settings),
         *check_destinations(settings, timeout_s=timeout_s),
     )
@@ -167,3 +171,14 @@ def check_tls(settings: Settings) -> Iterator[Finding]:
         yield warning("tls.certificate", f"peers that believe tls.ca would refuse it: {problem}", remedy)
     else:
         yield ok("tls", "the files can be used" + (", by the receiver too" if tls.enabled else ""))
+
+
+def check_models(models: Iterable[ModelIdentity]) -> Iterator[Finding]:
+    """Whether each model has weights; without them it is "not attempted", which its results say."""
+    for model in models:
+        subject = f"model {model.name} {model.version}"
+        if model.weights_sha256 is None:
+            remedy = "install them beside the model or in models.weights_dir; `mammonode models` lists what is there"
+            yield warning(subject, "no usable weights: results say that it was not attempted", remedy)
+        else:
+            yield ok(subject, f"weights {model.weights_sha256[:12]}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -249,17 +249,37 @@ class Ledger:
                 .values(due_at=until)
             )
 
-    def queue(self, study_instance_uid: str, now: float, *, republish_at: float, why: str) -> bool:
-        """From assembling to queued. Publish the message only when this returns True."""
+    def queue(self, study: StudyState, now: float, *, republish_at: float, why: str) -> bool:
+        """From assembling to queued, unless another instance came in since `study` was read.
+
+        Publish the message only when this returns True.
+        """
         return self._move(
-            study_instance_uid, ("assembling",), now, "queued", {"state": "queued", "due_at": republish_at}, why=why
+            study.study_instance_uid,
+            now,
+            "queued",
+            {"state": "queued", "due_at": republish_at},
+            [Study.state == "assembling", Study.last_received_at == study.last_received_at],
+            {"why": why},
         )
 
-    def requeue_lost(self, study_instance_uid: str, now: float, *, republish_at: float) -> bool:
-        """A queued study whose message seems lost: publish again when this returns True."""
+    def requeue_lost(self, study_instance_uid: str, now: float, *, republish_at: float, silently: bool) -> bool:
+        """A queued study is due again: publish its message when this returns True.
+
+        With `silently`, its message is still in the queue: only the time moves on, and no event is written.
+        """
         return self._move(
-            study_instance_uid, ("queued",), now, "republished", {"due_at": republish_at}, only_if_due=True
+            study_instance_uid,
+            now,
+            None if silently else "republished",
+            {"due_at": republish_at},
+            [Study.state == "queued", Study.due_at <= now],
         )
+
+    def count_queued(self) -> int:
+        """How many studies wait for a worker."""
+        with self.reading() as connection:
+            return connection.scalar(select(func.count()).where(Study.state == "queued")) or 0
 
     def bury(self, study_instance_uid: str, now: float, *, republish_at: float, max_deaths: int) -> bool:
         """The worker of a study in analysis let its lease run out: back to the queue, with one more death counted.
@@ -348,25 +368,22 @@ class Ledger:
     def retry(self, study_instance_uid: str, now: float, *, republish_at: float) -> bool:
         """Analyse a finished study once more, as a new revision; publish its message when this returns True."""
         change = {"state": "queued", "due_at": republish_at, "revision": Study.revision + 1, "deaths": 0}
-        return self._move(study_instance_uid, ("answered", "quarantined"), now, "retried", change)
+        return self._move(study_instance_uid, now, "retried", change, [Study.state.in_(("answered", "quarantined"))])
 
-    def _move(  # noqa: PLR0917 # private; each call names what is not obvious
+    def _move(  # noqa: PLR0917 # private, called in this class only
         self,
         study_instance_uid: str,
-        from_states: tuple[str, ...],
         now: float,
-        kind: str,
+        kind: str | None,
         change: dict[str, Any],
-        only_if_due: bool = False,
-        **detail: Any,
+        conditions: list[ColumnElement[bool]],
+        detail: dict[str, Any] | None = None,
     ) -> bool:
-        condition = [Study.study_instance_uid == study_instance_uid, Study.state.in_(from_states)]
-        if only_if_due:
-            condition.append(Study.due_at <= now)
         with self.engine.begin() as connection:
-            moved = connection.execute(update(Study).where(*condition).values(**change)).rowcount
-            if moved:
-                self.note(connection, now, kind, study_instance_uid, **detail)
+            this = Study.study_instance_uid == study_instance_uid
+            moved = connection.execute(update(Study).where(this, *conditions).values(**change)).rowcount
+            if moved and kind is not None:
+                self.note(connection, now, kind, study_instance_uid, **(detail or {}))
         return bool(moved)
 
     def history(self, study_instance_uid: str) -> list[LedgerEvent]:
@@ -381,32 +398,39 @@ class Ledger:
 
     def studies(self, limit: int = 100) -> list[dict[str, Any]]:
         """The latest studies, newest first, as plain values."""
-        count = (
-            select(func.count())
-            .where(Instance.study_instance_uid == Study.study_instance_uid)
-            .scalar_subquery()
-            .label("instances")
-        )
-        query = (
-            select(
-                Study.study_instance_uid,
-                Study.state,
-                Study.revision,
-                Study.outcome,
-                Study.reason,
-                Study.deaths,
-                Study.calling_ae_title,
-                Study.first_received_at,
-                Study.last_received_at,
-                count,
-            )
-            .order_by(Study.last_received_at.desc())
-            .limit(limit)
-        )
+        query = _study_rows().order_by(Study.last_received_at.desc()).limit(limit)
         with self.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+    def study(self, study_instance_uid: str) -> dict[str, Any] | None:
+        """One study as plain values; None when it is unknown."""
+        query = _study_rows().where(Study.study_instance_uid == study_instance_uid)
+        with self.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else dict(row._mapping)
 
     def path_of(self, sop_instance_uid: str) -> str | None:
         """The spool file of a recorded instance; None when the instance is not recorded."""
         with self.reading() as connection:
             return connection.scalar(select(Instance.path).where(Instance.sop_instance_uid == sop_instance_uid))
+
+
+def _study_rows() -> Select[Any]:
+    instances = (
+        select(func.count())
+        .where(Instance.study_instance_uid == Study.study_instance_uid)
+        .scalar_subquery()
+        .label("instances")
+    )
+    return select(
+        Study.study_instance_uid,
+        Study.state,
+        Study.revision,
+        Study.outcome,
+        Study.reason,
+        Study.deaths,
+        Study.calling_ae_title,
+        Study.first_received_at,
+        Study.last_received_at,
+        instances,
+    )

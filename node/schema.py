@@ -35,7 +35,7 @@ class Study(Base):
     __tablename__ = "study"
 
     study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
     revision: Mapped[int] = mapped_column(Integer, default=1)
     due_at: Mapped[float | None] = mapped_column(Float(53), index=True)
     first_received_at: Mapped[float] = mapped_column(Float(53))

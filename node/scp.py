@@ -8,7 +8,6 @@ docs/adr/0002-receiver.md has the measurements.
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from node.peers import Peers
 from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, route
 from node.settings import Settings
 from node.spool import IncomingFile, Spool
+from node.tls import server_context
 from node.transport import ReceivingServer
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header, unfit_reason, view_name
@@ -103,7 +103,7 @@ class Receiver:
         server = ae.make_server(
             (node.host, node.port),
             contexts=presentation_contexts(),
-            ssl_context=tls_context(self._settings),
+            ssl_context=server_context(self._settings.tls),
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._on_requested),
                 (evt.EVT_C_ECHO, lambda _event: SUCCESS),
@@ -263,18 +263,6 @@ def affected(event: evt.Event) -> C_STORE:
     """The request of a C-STORE event."""
     assert isinstance(event.request, C_STORE)  # only bound to EVT_C_STORE
     return event.request
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Mutual TLS for the receiver (PS3.15 annex B), or None when it is off."""
-    tls = settings.tls
-    if not tls.enabled:
-        return None
-    assert tls.certificate  # validated with the settings
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca)
-    context.load_cert_chain(tls.certificate, tls.private_key)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def is_listening(host: str, port: int) -> bool:

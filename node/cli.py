@@ -1,0 +1,218 @@
+"""The command ``mammonode``: every subcommand, its options, and how errors are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from node.errors import SettingsInvalid
+from node.logs import configure_logging
+from node.settings import Settings, load_settings
+from pipelines.errors import MammonodeError
+
+app = typer.Typer(
+    name="mammonode",
+    help="A DICOM node that breast studies are sent to, and that answers in DICOM. Research use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Settings file (TOML); every key: docs/SETTINGS.md."),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+USAGE_ERROR: Final = 2
+
+
+def settings_from(config: Path | None) -> Settings:
+    """Load the settings, or end with what is wrong and exit status 2."""
+    return load_settings(config, os.environ)
+
+
+@app.command()
+def serve(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
+    """Run every part on this machine, in the foreground; SIGTERM drains and ends."""
+    configure_logging(verbose=verbose)
+    from node.serve import serve as run
+
+    run(settings_from(config), config)
+
+
+@app.command()
+def scp(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
+    """Run the receiver alone."""
+    configure_logging(verbose=verbose)
+    from node.parts import run_scp
+
+    run_scp(settings_from(config))
+
+
+@app.command()
+def dispatch(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
+    """Run the dispatcher alone: completion, reconciling, delivery. A second one waits as a stand-by."""
+    configure_logging(verbose=verbose)
+    from node.parts import run_dispatch
+
+    run_dispatch(settings_from(config))
+
+
+@app.command()
+def worker(
+    config: ConfigOption = None,
+    index: Annotated[int, typer.Option(help="Which GPU of this machine: this number modulo their count.")] = 0,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run one worker: a Celery process whose models stay loaded."""
+    configure_logging(verbose=verbose)
+    from node.parts import run_worker
+
+    run_worker(settings_from(config), index=index)
+
+
+@app.command()
+def check(config: ConfigOption = None, timeout_s: float = 5) -> None:
+    """Try out everything that the settings name, and say how to mend what does not work."""
+    configure_logging()
+    from models.registry import describe
+
+    from node.check import check as look
+    from node.finding import render
+
+    settings = settings_from(config)
+    findings = look(
+        settings, models=[card.identity for card in describe(settings.models.weights_dir)], timeout_s=timeout_s
+    )
+    typer.echo(render(findings))
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def analyse(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results and results.json go.")],
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="S", help="Report findings from this score on.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the node's pipeline on files, without a network; write the DICOM results and DIR/results.json."""
+    configure_logging()
+    from node.commands_files import analyse as run
+
+    run(paths, out, settings_from(config), min_score=min_score, as_json=as_json)
+
+
+@app.command()
+def send(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders of them.")],
+    to: Annotated[str, typer.Option("--to", metavar="AE@host:port", help="Where to, e.g. PACS@127.0.0.1:4242.")],
+    calling: Annotated[str, typer.Option(metavar="AE", help="Calling AE title.")] = "MAMMONODE",
+    timeout_s: float = 30,
+) -> None:
+    """Send files by C-STORE, each in its own transfer syntax."""
+    configure_logging()
+    from node.commands_files import send as run
+
+    run(paths, to, calling=calling, timeout_s=timeout_s)
+
+
+@app.command()
+def studies(config: ConfigOption = None, limit: int = 50, as_json: JsonOption = False) -> None:
+    """List the latest studies and where each stands."""
+    from node.commands_ledger import list_studies
+
+    list_studies(settings_from(config), limit=limit, as_json=as_json)
+
+
+@app.command()
+def study(
+    uid: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a study's history, every event with its time, and its deliveries."""
+    from node.commands_ledger import show_study
+
+    show_study(settings_from(config), uid, as_json=as_json)
+
+
+@app.command()
+def retry(
+    uid: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    config: ConfigOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Analyse once more even when all went well.")] = False,
+) -> None:
+    """Send refused results again; analyse a failed or set-aside study once more, as a new revision."""
+    from node.commands_ledger import retry_study
+
+    retry_study(settings_from(config), uid, again=again)
+
+
+@app.command()
+def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the models: installed or not, version, weights hash, operating point, where measured."""
+    from node.commands_ledger import list_models
+
+    list_models(settings_from(config), as_json=as_json)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the four files go.")],
+    seed: Annotated[int, typer.Option(help="Another number, another patient.")] = 1,
+) -> None:
+    """Write a generated four-view mammogram: nobody's breast, complete headers, planted calcifications."""
+    from node.commands_files import write_phantom
+
+    write_phantom(out, seed=seed)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the results go.")] = Path("demo-out"),
+) -> None:
+    """Start a node, a small PACS and a sender; send a generated study; print and save what comes back."""
+    from node.demo import demo as run
+
+    run(out)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """A DICOM node that breast studies are sent to, and that answers in DICOM. Research use."""
+    if show_version:
+        typer.echo(f"mammonode {version('mammonode')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; an error of ours is one message and an exit status, never a traceback."""
+    try:
+        app()
+    except SettingsInvalid as error:
+        typer.echo(str(error), err=True)
+        sys.exit(USAGE_ERROR)
+    except MammonodeError as error:
+        typer.echo(f"mammonode: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
