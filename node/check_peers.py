@@ -10,8 +10,9 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at import time, from a table
     Comprehensive3DSRStorage,
     MammographyCADSRStorage,
@@ -38,6 +39,10 @@ REJECTION_REMEDIES: dict[tuple[int | None, int | None], str] = {
     (3, 1): "the destination is busy; try again, or raise its limit of associations",
     (3, 2): "the destination is busy; try again, or raise its limit of associations",
 }
+
+NO_DICOM_REMEDY = (
+    "mend destination.port; if it is right, destination.tls may not be, or tls.certificate is not believed there"
+)
 
 
 def check_port(settings: Settings) -> Finding:
@@ -107,9 +112,8 @@ def check_destinations(settings: Settings, *, timeout_s: float) -> Iterator[Find
 def _check_destination(settings: Settings, destination: DestinationSettings, timeout_s: float) -> Finding:
     """Step by step from the name to the echo, so that the first thing that fails is the thing that is said."""
     try:
-        address = _addresses(destination.host)[0]
         tls = client_context(settings.tls) if destination.tls else None
-        _connect(address, destination, tls, timeout_s)
+        address = _connect(destination, tls, timeout_s)
     except (OSError, SettingsInvalid) as caught:
         return error(f"destination {destination.name}", *_explained(caught, destination))
     return _echo(settings, destination, address, tls, timeout_s)
@@ -126,7 +130,7 @@ def _explained(caught: OSError | SettingsInvalid, destination: DestinationSettin
             explained = (text, "mend destination.host, or give its IP address")
         case ssl.SSLCertVerificationError():
             text = f"the certificate of {where} is not believed: {caught.verify_message}"
-            explained = (text, "give its authority as tls.ca, and as destination.host the name in the certificate")
+            explained = (text, "give its authority as tls.ca")
         case ssl.SSLError():
             text = f"no TLS with {where}: {(caught.reason or str(caught)).replace('_', ' ').lower()}"
             explained = (text, "if that port speaks no TLS, set destination.tls = false or mend destination.port")
@@ -138,10 +142,13 @@ def _explained(caught: OSError | SettingsInvalid, destination: DestinationSettin
     return explained
 
 
-def _connect(address: str, destination: DestinationSettings, tls: ssl.SSLContext | None, timeout_s: float) -> None:
-    with socket.create_connection((address, destination.port), timeout=timeout_s) as plain:
+def _connect(destination: DestinationSettings, tls: ssl.SSLContext | None, timeout_s: float) -> str:
+    """The first address of the destination's that takes a connection, and a TLS handshake where that is wanted."""
+    with socket.create_connection((destination.host, destination.port), timeout=timeout_s) as plain:
+        address = str(plain.getpeername()[0])
         if tls is not None:
             tls.wrap_socket(plain, server_hostname=destination.host).close()
+    return address
 
 
 def _echo(
@@ -153,34 +160,38 @@ def _echo(
     ae.add_requested_context(Verification)
     for kind in destination.results:
         ae.add_requested_context(SOP_CLASS_OF_RESULT[kind])
+    rejections: list[A_ASSOCIATE_RJ] = []
+
+    def keep_rejection(event: evt.Event) -> None:
+        # The association's own flags cannot be relied on: when a peer rejects and hangs up at once, pynetdicom 3.0 may
+        # see the closed connection before the rejection and call the association aborted.
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            rejections.append(event.pdu)
+
     with _quiet_pynetdicom():
         association = ae.associate(
             address,
             destination.port,
             ae_title=destination.ae_title,
             tls_args=(tls, destination.host) if tls else None,
+            evt_handlers=[(evt.EVT_PDU_RECV, keep_rejection)],
         )
+        if rejections:
+            return _rejected(settings, destination, rejections[0])
         if not association.is_established:
-            return _not_established(settings, destination, association)
+            text = f"{destination.host}:{destination.port} answers, but not as a DICOM node that takes such results"
+            return error(subject, text, NO_DICOM_REMEDY)
         try:
             return _verdict(subject, destination, association)
         finally:
             association.release()
 
 
-def _not_established(settings: Settings, destination: DestinationSettings, association: Association) -> Finding:
-    subject = f"destination {destination.name}"
-    reject = association.acceptor.primitive
-    if association.is_rejected and reject is not None:
-        names = {"calling": settings.node.ae_title, "called": destination.ae_title}
-        remedy = REJECTION_REMEDIES.get((reject.result_source, reject.diagnostic), "see the destination's log")
-        return error(subject, f"refuses the association: {reject.reason_str}", remedy.format(**names))
-    text = f"{destination.host}:{destination.port} answers, but not as a DICOM node that takes Verification or results"
-    return error(
-        subject,
-        text,
-        "mend destination.port; if it is right, destination.tls may not be, or tls.certificate is not believed there",
-    )
+def _rejected(settings: Settings, destination: DestinationSettings, rejection: A_ASSOCIATE_RJ) -> Finding:
+    names = {"calling": settings.node.ae_title, "called": destination.ae_title}
+    cause = (rejection.source, rejection.reason_diagnostic)
+    remedy = REJECTION_REMEDIES.get(cause, "see the destination's log").format(**names)
+    return error(f"destination {destination.name}", f"refuses the association: {rejection.reason_str}", remedy)
 
 
 def _verdict(subject: str, destination: DestinationSettings, association: Association) -> Finding:

@@ -26,8 +26,10 @@ def server_context(tls: TLSSettings) -> ssl.SSLContext | None:
 def client_context(tls: TLSSettings) -> ssl.SSLContext:
     """The context towards a destination with ``tls = true``.
 
-    Its certificate must carry the host name it is reached by, and come from `tls.ca`, or from an authority that the
-    system believes when that is absent. The node shows its own certificate when there is one.
+    Its certificate must come from `tls.ca`; DICOM certificates often name an AE title or nothing, and an authority of
+    one's own vouches for the peer all the same. When `tls.ca` is absent the system's authorities are believed, and
+    then the certificate must carry the host name that it is reached by, since those vouch for anybody. The node shows
+    its own certificate when there is one.
 
     Raises
     ------
@@ -35,7 +37,9 @@ def client_context(tls: TLSSettings) -> ssl.SSLContext:
         As `server_context`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if tls.ca is None:
+    if tls.ca is not None:
+        context.check_hostname = False
+    else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return _with_files(context, tls)
 

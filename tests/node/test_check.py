@@ -18,10 +18,12 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import MammographyCADSRStorage, SecondaryCaptureImageStorage, Verification
 
+from models.contract import ModelIdentity
 from node.check import (
     check,
     check_broker,
     check_database,
+    check_models,
     check_state_dir,
     check_times,
     check_tls,
@@ -258,7 +260,9 @@ def test_a_destination_over_mutual_tls_is_ok(tmp_path: Path, certificates: Path)
     section = tls_section(certificates)
     with pacs(Verification, MammographyCADSRStorage, tls=server_context(TLSSettings(**section))) as port:
         finding = echo(tmp_path, port, tls=True, tls_section=section)
+        by_name = echo(tmp_path, port, tls=True, tls_section=section, host="localhost")
     assert finding.level == "ok", finding
+    assert by_name.level == "ok", "its own authority vouches for the peer, whatever name the certificate carries"
 
 
 def test_a_destination_whose_authority_is_unknown_is_not_believed(tmp_path: Path, certificates: Path) -> None:
@@ -278,6 +282,7 @@ def test_a_destination_that_wants_a_certificate_which_we_lack(tmp_path: Path, ce
 def test_the_receiver_without_tls_has_no_context_and_the_client_trusts_the_system() -> None:
     assert server_context(TLSSettings()) is None
     assert client_context(TLSSettings()).verify_mode is ssl.CERT_REQUIRED
+    assert client_context(TLSSettings()).check_hostname
     with pytest.raises(SettingsInvalid, match=r"tls\.ca"):
         client_context(TLSSettings(ca=Path("absent.crt")))
 
@@ -399,6 +404,15 @@ def test_a_database_server_that_is_not_there_is_named_without_its_password(tmp_p
     assert finding.level == "error"
     assert "secret" not in render([finding])
     assert "start PostgreSQL" in finding.remedy
+
+
+def test_a_model_without_weights_is_a_warning_and_one_with_them_is_named_by_their_hash() -> None:
+    bare = ModelIdentity(name="A", version="1", weights_sha256=None)
+    ready = ModelIdentity(name="B", version="2", weights_sha256="0123456789abcdef" * 4)
+    without, with_weights = check_models([bare, ready])
+    assert (without.level, without.subject) == ("warning", "model A 1")
+    assert "not attempted" in without.text
+    assert (with_weights.level, with_weights.text) == ("ok", "weights 0123456789ab")
 
 
 # -- all together ------------------------------------------------------------------------------------------------------
