@@ -63,6 +63,7 @@ def make_app(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         task_soft_time_limit=settings.queue.soft_time_limit_s,
         task_time_limit=settings.queue.hard_time_limit_s,
@@ -84,7 +85,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     return {
-        "broker_url": "filesystem://",
+        "broker_url": "filesystem://localhost",
         "broker_transport": "node.broker.Transport",
         "broker_transport_options": {
             "data_folder_in": str(folders["messages"]),

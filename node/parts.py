@@ -157,14 +157,21 @@ def run_worker(settings: Settings, fault: Fault = no_fault, *, index: int = 0) -
     pin_gpu(index, settings.queue.device)
     app = make_app(settings)
     open_ledger(settings).engine.dispose()  # migrate once, before the child is forked
-    child: dict[str, Worker] = {}
+    made: list[Worker] = []
+
+    def resident() -> Worker:
+        # Celery swallows what a signal handler raises, so a child that could not start tries again with its first task.
+        if not made:
+            ledger = open_ledger(settings)
+            new = Worker(settings, ledger, open_outbox(settings, ledger, fault), fault=fault)
+            new.warm_up()
+            made.append(new)
+        return made[0]
 
     @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator] # Celery has no types
     def start_child(**_arguments: Any) -> None:
         die_with_parent(signal.SIGKILL)
-        ledger = open_ledger(settings)
-        child["worker"] = Worker(settings, ledger, open_outbox(settings, ledger, fault), fault=fault)
-        child["worker"].warm_up()
+        resident()
 
     @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator] # Celery has no types
     def tell(**_arguments: Any) -> None:
@@ -172,7 +179,7 @@ def run_worker(settings: Settings, fault: Fault = no_fault, *, index: int = 0) -
 
     @app.task(name=ANALYSE)  # type: ignore[untyped-decorator] # Celery has no types
     def analyse(study_instance_uid: str) -> None:
-        child["worker"].analyse(study_instance_uid)
+        resident().analyse(study_instance_uid)
 
     arguments = ["worker", "--queues", QUEUE, "--without-gossip", "--without-mingle", "--without-heartbeat"]
     arguments += ["--loglevel", "WARNING", "--hostname", f"mammonode-{os.getpid()}@%h"]
