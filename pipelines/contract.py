@@ -79,7 +79,7 @@ class AnalysisOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAssessment:
-    """One image: `detections` in stored-pixel coordinates, `malignancy` 0 to 1 or None."""
+    """One image: `detections` in stored-pixel coordinates, `malignancy` and `second_opinion` 0 to 1 or None."""
 
     sop_instance_uid: str
     laterality: Literal["L", "R"] | None
@@ -88,6 +88,7 @@ class ImageAssessment:
     reason: Reason | None
     detections: tuple[Detection, ...] = ()
     malignancy: float | None = None
+    second_opinion: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class Pipeline(Protocol):
 
     name: str
 
-    def warm_up(self, device: str) -> None:
+    def warm_up(self, options: AnalysisOptions) -> None:
         """Load models and run them once, so that the first study does not wait."""
         ...
 

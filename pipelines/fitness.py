@@ -33,7 +33,9 @@ UNFIT_SOP_CLASSES: Final[tuple[tuple[str, Reason], ...]] = (
     ("1.2.840.10008.5.1.4.1.1.13.1.3", reasons.TOMOSYNTHESIS),
     ("1.2.840.10008.5.1.4.1.1.13.1.4", reasons.TOMOSYNTHESIS_PROJECTIONS),
     ("1.2.840.10008.5.1.4.1.1.13.1.5", reasons.TOMOSYNTHESIS_PROJECTIONS),
+    ("1.2.840.10008.5.1.4.1.1.6", reasons.ULTRASOUND),  # retired
     ("1.2.840.10008.5.1.4.1.1.6.", reasons.ULTRASOUND),
+    ("1.2.840.10008.5.1.4.1.1.3", reasons.ULTRASOUND),  # retired
     ("1.2.840.10008.5.1.4.1.1.3.", reasons.ULTRASOUND),
     ("1.2.840.10008.5.1.4.1.1.7", reasons.SECONDARY_CAPTURE),
     ("1.2.840.10008.5.1.4.1.1.7.", reasons.SECONDARY_CAPTURE),
@@ -55,6 +57,9 @@ CONTRAST_IMAGE_TYPES: Final = frozenset({"SUBTRACTION", "ADDITION", "HIGH_ENERGY
 
 MIN_SIDE_PX: Final = 64
 """The stride of the coarsest level of a five-level feature pyramid: below it there is nothing to look at."""
+
+MAX_SIDE_MM: Final = 500.0
+"""Detectors measure 24 x 30 cm, films no more than 30 x 40 cm; a wrong spacing would resample to a giant image."""
 
 
 def _sop_class(header: MammogramHeader) -> Reason | None:
@@ -78,6 +83,11 @@ def _view(header: MammogramHeader) -> Reason | None:
     if header.view in ANALYSED_VIEWS:
         return None
     return reasons.view_not_analysed(header.view, VIEW_BY_NAME[header.view].meaning)
+
+
+def _is_larger_than_any_detector(header: MammogramHeader) -> bool:
+    row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
+    return max(header.rows * row_mm, header.columns * column_mm) > MAX_SIDE_MM
 
 
 def _when(applies: Callable[[MammogramHeader], bool], reason: Reason) -> Callable[[MammogramHeader], Reason | None]:
@@ -115,6 +125,7 @@ RULES: Final[tuple[Callable[[MammogramHeader], Reason | None], ...]] = (
     ),
     _when(lambda h: min(h.rows, h.columns) < MIN_SIDE_PX, reasons.IMAGE_TOO_SMALL),
     _when(lambda h: h.pixel_spacing_mm is None, reasons.NO_PIXEL_SPACING),
+    _when(_is_larger_than_any_detector, reasons.IMPLAUSIBLE_PIXEL_SPACING),
 )
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pipelines.errors import MissingPixels, UndecodablePixels
+from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
 from pipelines.greyscale import greyscale_table
 from pipelines.headers import MALFORMED, MammogramHeader
 
@@ -87,6 +87,8 @@ def decode(path: Path) -> DecodedImage:
 
     Raises
     ------
+    UnreadableInstance
+        The file cannot be opened or read.
     MissingPixels
         The object has no pixel data.
     UndecodablePixels
@@ -94,14 +96,16 @@ def decode(path: Path) -> DecodedImage:
     """
     try:
         dataset = dcmread(path, force=True)
-    except (OSError, MemoryError, *MALFORMED) as error:
-        raise UndecodablePixels(f"the file cannot be read to its end ({type(error).__name__})") from error
+    except OSError as error:
+        raise UnreadableInstance(f"the file cannot be read ({type(error).__name__})") from error
+    except MALFORMED as error:
+        raise UndecodablePixels("the object breaks off, or its pixel data are damaged") from error
     syntax = _transfer_syntax(dataset)
     _require_whole_pixel_data(dataset, syntax)
     try:
         stored, _ = get_decoder(syntax).as_array(dataset, raw=True, decoding_plugin=_plugin(syntax))
-    except (MemoryError, RuntimeError, OSError, *MALFORMED) as error:
-        raise UndecodablePixels(f"transfer syntax {_name(syntax)}") from error
+    except (RuntimeError, OSError, *MALFORMED) as error:
+        raise UndecodablePixels(f"truncated, damaged or of an unknown kind, transfer syntax {_name(syntax)}") from error
     if stored.ndim != 2 or stored.dtype.itemsize > 2 or stored.dtype.kind not in "iu":
         raise UndecodablePixels(f"{stored.ndim}-dimensional {stored.dtype} pixels, transfer syntax {_name(syntax)}")
     del dataset.PixelData

@@ -52,13 +52,18 @@ UNKNOWN_VIEW: Final = _reason("unknown_view", "the image does not say which view
 NO_PIXEL_SPACING: Final = _reason(
     "no_pixel_spacing", "the image does not say how large its pixels are (no Imager Pixel Spacing)"
 )
+IMPLAUSIBLE_PIXEL_SPACING: Final = _reason(
+    "implausible_pixel_spacing", "by its pixel spacing the image would be larger than any detector"
+)
 MULTI_FRAME: Final = _reason("multi_frame", "several frames in one object; only single images are read")
 NOT_GREYSCALE: Final = _reason("not_greyscale", "colour image; a mammogram is greyscale")
 NO_PIXELS: Final = _reason("no_pixels", "the object holds no image pixels")
 IMAGE_TOO_SMALL: Final = _reason("image_too_small", "image too small to show a breast")
 
 # What went wrong.
-NOTHING_TO_ANALYSE: Final = _reason("nothing_to_analyse", "the study holds no mammogram that can be analysed")
+NO_FIT_IMAGE: Final = _reason("no_fit_image", "no image that can be analysed")
+NOT_ROUTED: Final = _reason("not_routed", "no analysis takes this kind of object")
+NO_INSTANCES: Final = _reason("no_instances", "the study holds no object")
 UNREADABLE: Final = _reason("unreadable", "the object could not be read; its header is damaged")
 OUT_OF_MEMORY: Final = _reason("out_of_memory", "not enough memory to analyse this image")
 

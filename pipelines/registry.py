@@ -5,6 +5,7 @@ Importing this module is cheap: the receiving node looks up names; only `get` im
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Final, cast
 
@@ -17,8 +18,9 @@ PIPELINES: Final[dict[str, str]] = {
 """Name to ``"module:class"``; the class is made without arguments and implements `pipelines.contract.Pipeline`."""
 
 
+@cache
 def get(name: str) -> Pipeline:
-    """Import and make the pipeline called `name`.
+    """Import and make the pipeline called `name`; the same object every time, since it keeps its models loaded.
 
     Raises
     ------

@@ -88,6 +88,8 @@ class ReportedImage:
         Reason is a sentence for the radiologist, empty when analysed.
     malignancy : float or None
         Probability that the image shows a malignant calcification.
+    second_opinion : float or None
+        The same by the whole-image classifier, where it ran; it decides nothing.
     display : numpy.ndarray or None
         Shape ``(rows, columns)``, uint8, the image through its own VOI LUT, in the stored frame, MONOCHROME2 sense
         (0 black). None when the pixels could not be decoded.
@@ -103,6 +105,7 @@ class ReportedImage:
     reason: str = ""
     findings: tuple[ReportedFinding, ...] = ()
     malignancy: float | None = None
+    second_opinion: float | None = None
     display: NDArray[np.uint8] | None = None
     activation: NDArray[np.float32] | None = None
 

@@ -1,0 +1,82 @@
+"""What is said of each network over the whole study: whether it succeeded, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from models.contract import ModelIdentity
+from pipelines import reasons
+from pipelines.contract import AnalysisOptions, Reason
+from pipelines.mammography.networks import Classifier, Detector, Loaded
+from pipelines.reporting import ImageResult
+from sr_templates.contract import AlgorithmStatus, ReportedAlgorithm
+
+Task = Literal["detection", "classification"]
+
+SCORE_THRESHOLD = "score_threshold"
+
+
+def score_threshold(identity: ModelIdentity, options: AnalysisOptions) -> float:
+    """Score below which the detector reports no box: the run's own setting, else the model's operating point."""
+    if options.min_score is not None:
+        return options.min_score
+    return identity.operating_point.get(SCORE_THRESHOLD, 1.0)
+
+
+def reported_algorithms(
+    images: Sequence[ImageResult],
+    detector: Loaded[Detector],
+    classifier: Loaded[Classifier],
+    options: AnalysisOptions,
+) -> tuple[ReportedAlgorithm, ReportedAlgorithm]:
+    """Status of FPNNet and SPPNet over the images of a study."""
+    identity = detector.identity
+    operating_point = dict(identity.operating_point)
+    if options.min_score is not None:
+        operating_point[SCORE_THRESHOLD] = options.min_score
+    detected = _status(images, detector.unavailable)
+    classified = _status(images, classifier.unavailable or detector.unavailable)
+    return (
+        _algorithm(identity, operating_point, detected, "detection"),
+        _algorithm(classifier.identity, dict(classifier.identity.operating_point), classified, "classification"),
+    )
+
+
+def failed_algorithms(
+    identities: tuple[ModelIdentity, ModelIdentity], reason: Reason
+) -> tuple[ReportedAlgorithm, ReportedAlgorithm]:
+    """Both networks in a study that could not be finished."""
+    detector, classifier = identities
+    status: tuple[AlgorithmStatus, str] = ("failed", reason.text)
+    return (
+        _algorithm(detector, dict(detector.operating_point), status, "detection"),
+        _algorithm(classifier, dict(classifier.operating_point), status, "classification"),
+    )
+
+
+def _status(images: Sequence[ImageResult], unavailable: Reason | None) -> tuple[AlgorithmStatus, str]:
+    """Images that no rule let through were never attempted, and do not count as failures."""
+    if unavailable is not None:
+        return "not_attempted", unavailable.text
+    analysed = [image for image in images if image.outcome == "analysed"]
+    failed = [image.reason for image in images if image.outcome == "failed" and image.reason is not None]
+    if not analysed and not failed:
+        return "not_attempted", reasons.NO_FIT_IMAGE.text
+    if not failed:
+        return "succeeded", ""
+    return ("partially_succeeded" if analysed else "failed"), reasons.joined(failed).text
+
+
+def _algorithm(
+    identity: ModelIdentity, operating_point: dict[str, float], status: tuple[AlgorithmStatus, str], task: Task
+) -> ReportedAlgorithm:
+    return ReportedAlgorithm(
+        name=identity.name,
+        version=identity.version,
+        weights_sha256=identity.weights_sha256,
+        operating_point=operating_point,
+        status=status[0],
+        reason=status[1],
+        task=task,
+    )

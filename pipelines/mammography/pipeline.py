@@ -1,0 +1,202 @@
+"""The mammography pipeline: microcalcifications by FPNNet, a second opinion by SPPNet, the status of each breast.
+
+FPNNet decides: an image's malignancy is the highest score of a malignant box, 0 without one, and the breast rule sees
+boxes alone. SPPNet looks at the whole image and gives its own malignancy, which is kept beside FPNNet's and changes
+nothing: the paper compares the two and does not combine them. So a study can be analysed without SPPNet, but not
+without FPNNet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from models.contract import Detection, DetectionOutput, ModelImage
+from models.errors import DeviceOutOfMemory, ModelError
+from pipelines import reasons
+from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
+from pipelines.coordinates import FrameTransform, breast_crop_px, plan_transform
+from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
+from pipelines.instances import Instance, instance_reason, read_instances
+from pipelines.mammography.algorithms import failed_algorithms, reported_algorithms, score_threshold
+from pipelines.mammography.breasts import assess_breasts
+from pipelines.mammography.networks import Classifier, Detector, Loaded, ModelLoader, Networks
+from pipelines.pixels import StandardImage, decode, standardise
+from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish
+from sr_templates.contract import Outcome
+from sr_templates.registry import make_objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Framed:
+    """An image as one model gets it, and the way back."""
+
+    image: ModelImage
+    transform: FrameTransform
+
+
+class MammographyPipeline:
+    """From the files of a study to its report.
+
+    Parameters
+    ----------
+    models : ModelLoader, optional
+        Where networks come from; by default what is installed.
+    make_objects : callable
+        What encodes the report; by default every template.
+    clock : callable
+        Seconds that only ever grow; measures the time spent inside the models.
+    """
+
+    name = "mammography"
+
+    def __init__(
+        self,
+        *,
+        models: ModelLoader | None = None,
+        make_objects: ObjectMaker = make_objects,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._networks = Networks(models)
+        self._make_objects = make_objects
+        self._clock = clock
+
+    def warm_up(self, options: AnalysisOptions) -> None:
+        """Load the networks and run each once, so that the first study does not wait."""
+        self._networks.warm_up(options)
+
+    def analyse(self, study: StudyInput, options: AnalysisOptions) -> PipelineResult:
+        """Analyse every image that can be analysed, one after another; all others come back with their reason."""
+        detector = self._networks.detector(options)
+        classifier = self._networks.classifier(options)
+        images = [_analyse_image(found, detector, classifier, options, self._clock) for found in read_instances(study)]
+        outcome, reason = _study_outcome(images)
+        conclusion = Conclusion(
+            outcome=outcome,
+            reason=reason,
+            breasts=assess_breasts(images, options.required_views),
+            algorithms=reported_algorithms(images, detector, classifier, options),
+        )
+        return finish(study, options, images, conclusion, pipeline=self.name, make_objects=self._make_objects)
+
+    def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
+        """Answer from headers alone: no pixel is touched and no network is loaded."""
+        explained = [(found, instance_reason(found)) for found in read_instances(study)]
+        images = failed_images(explained, reason)
+        return failure(
+            study,
+            options,
+            images,
+            reason,
+            pipeline=self.name,
+            make_objects=self._make_objects,
+            breasts=assess_breasts(images, options.required_views),
+            algorithms=failed_algorithms(self._networks.describe(options), reason),
+        )
+
+
+def _analyse_image(
+    instance: Instance,
+    detector: Loaded[Detector],
+    classifier: Loaded[Classifier],
+    options: AnalysisOptions,
+    clock: Callable[[], float],
+) -> ImageResult:
+    """One image, from file to boxes in its stored pixels; nothing but the result outlives the call."""
+    unfit = instance_reason(instance)
+    if unfit is not None:
+        return ImageResult(instance=instance, outcome="not_analysed", reason=unfit)
+    display = None
+    started_s = clock()
+    try:
+        standard = standardise(decode(instance.path), instance.header)
+        display = standard.display if "heatmap" in options.kinds else None
+        started_s = clock()
+        if detector.network is None:
+            return ImageResult(instance=instance, outcome="not_analysed", reason=detector.unavailable, display=display)
+        found = _with_networks(instance, standard, detector.network, classifier.network, options)
+    except EXPLAINED_ERRORS as error:
+        outcome, reason = _explained(error)
+        return ImageResult(instance=instance, outcome=outcome, reason=reason, display=display)
+    return replace(found, display=display, models_s=clock() - started_s)
+
+
+def _explained(error: Exception) -> tuple[Outcome, Reason]:
+    """What an error on one image means: a property of the image, or a failure. The table's order matters."""
+    return next((outcome, reason(error)) for kind, outcome, reason in ERROR_TABLE if isinstance(error, kind))
+
+
+ERROR_TABLE: Final[tuple[tuple[type[Exception], Outcome, Callable[[Exception], Reason]], ...]] = (
+    (MissingPixels, "not_analysed", lambda error: reasons.NO_PIXELS),
+    (UndecodablePixels, "not_analysed", lambda error: reasons.undecodable(str(error))),
+    (UnreadableInstance, "failed", lambda error: reasons.analysis_failed(str(error))),
+    (DeviceOutOfMemory, "failed", lambda error: reasons.OUT_OF_MEMORY),
+    (MemoryError, "failed", lambda error: reasons.OUT_OF_MEMORY),
+    (ModelError, "failed", lambda error: reasons.analysis_failed(type(error).__name__)),
+)
+EXPLAINED_ERRORS: Final = tuple(kind for kind, _, _ in ERROR_TABLE)
+"""Anything else is a fault of this program: it is raised, and the node answers with `report_failure`."""
+
+
+def _with_networks(
+    instance: Instance,
+    standard: StandardImage,
+    detector: Detector,
+    classifier: Classifier | None,
+    options: AnalysisOptions,
+) -> ImageResult:
+    """Run the networks and bring what they say back to stored pixels."""
+    framed = _framed(standard, detector.canonical_spacing_mm)
+    output = detector.predict(framed.image, min_score=options.min_score)
+    detections = _in_stored_pixels(output, framed.transform)
+    heat = output.activation if "heatmap" in options.kinds else None
+    opinion = None
+    if classifier is not None:
+        opinion = classifier.predict(_framed(standard, classifier.canonical_spacing_mm).image).malignancy
+    return ImageResult(
+        instance=instance,
+        outcome="analysed",
+        detections=detections,
+        malignancy=max((found.score for found in detections if found.label == "malignant"), default=0.0),
+        second_opinion=opinion,
+        activation=None if heat is None else framed.transform.image_to_stored(heat),
+        detector=detector.identity.name,
+        score_threshold=score_threshold(detector.identity, options),
+    )
+
+
+def _framed(standard: StandardImage, canonical_spacing_mm: float | None) -> _Framed:
+    """Crop the background and resample to the spacing that the network was trained with; nothing is flipped."""
+    if standard.spacing_mm is None:  # the rules of fitness let no such image through
+        raise ValueError("an image without pixel spacing cannot be brought to a model")
+    transform = plan_transform(
+        standard.pixels, standard.spacing_mm, canonical_spacing_mm, crop_px=breast_crop_px(standard.pixels)
+    )
+    image = ModelImage(
+        pixels=transform.image_to_model(standard.pixels),
+        spacing_mm=transform.model_spacing_mm(standard.spacing_mm),
+    )
+    return _Framed(image=image, transform=transform)
+
+
+def _in_stored_pixels(output: DetectionOutput, transform: FrameTransform) -> tuple[Detection, ...]:
+    """Boxes in the stored frame, cut at its edges; what then has no area was outside the image."""
+    stored = (replace(found, box_px=transform.box_within_stored(found.box_px)) for found in output.detections)
+    return tuple(found for found in stored if found.box_px[0] < found.box_px[2] and found.box_px[1] < found.box_px[3])
+
+
+def _study_outcome(images: Sequence[ImageResult]) -> tuple[Outcome, Reason | None]:
+    """Analysed if one image was; else failed if one failed; the reasons of all, the fit images' first."""
+    outcomes = {image.outcome for image in images}
+    if "analysed" in outcomes:
+        return "analysed", None
+    explained = sorted(
+        (image for image in images if image.reason is not None),
+        key=lambda image: (image.outcome != "failed", instance_reason(image.instance) is not None),
+    )
+    if not explained:
+        return "not_analysed", reasons.NO_INSTANCES
+    outcome: Outcome = "failed" if "failed" in outcomes else "not_analysed"
+    return outcome, reasons.joined([image.reason for image in explained if image.reason is not None])

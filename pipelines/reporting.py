@@ -1,0 +1,262 @@
+"""From what a pipeline found on each instance to the report that the templates encode, and the result for the node."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import Detection, ModelIdentity
+from pipelines.contract import (
+    AnalysisOptions,
+    BreastAssessment,
+    ImageAssessment,
+    PipelineResult,
+    Reason,
+    StudyInput,
+)
+from pipelines.instances import Instance
+from sr_templates.contract import (
+    Outcome,
+    ReportedAlgorithm,
+    ReportedBreast,
+    ReportedFinding,
+    ReportedImage,
+    ReportingDevice,
+    ResultKind,
+    ResultObject,
+    StudyReport,
+)
+
+ObjectMaker = Callable[[StudyReport, frozenset[ResultKind]], tuple[ResultObject, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """One instance and what became of it.
+
+    Attributes
+    ----------
+    detections : tuple of Detection
+        In stored-pixel coordinates.
+    malignancy : float or None
+        0 to 1; None unless analysed.
+    second_opinion : float or None
+        Malignancy by a whole-image classifier, 0 to 1; None when it did not run.
+    display : numpy.ndarray or None
+        Shape ``(rows, columns)``, uint8, stored frame, 0 black.
+    activation : numpy.ndarray or None
+        Shape ``(rows, columns)``, float32, 0 to 1, stored frame.
+    detector : str
+        Name of the algorithm behind `detections`.
+    score_threshold : float
+        Below which it reports no box, 0 to 1.
+    models_s : float
+        Time that the models took, with bringing the image to their frame and back.
+    """
+
+    instance: Instance
+    outcome: Outcome
+    reason: Reason | None = None
+    detections: tuple[Detection, ...] = ()
+    malignancy: float | None = None
+    second_opinion: float | None = None
+    display: NDArray[np.uint8] | None = None
+    activation: NDArray[np.float32] | None = None
+    detector: str = ""
+    score_threshold: float = 1.0
+    models_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What is said of the study as a whole."""
+
+    outcome: Outcome
+    reason: Reason | None
+    breasts: tuple[BreastAssessment, ...] = ()
+    algorithms: tuple[ReportedAlgorithm, ...] = ()
+
+
+def finish(
+    study: StudyInput,
+    options: AnalysisOptions,
+    images: Sequence[ImageResult],
+    conclusion: Conclusion,
+    *,
+    pipeline: str,
+    make_objects: ObjectMaker,
+) -> PipelineResult:
+    """Write the report, have it encoded, and return both sides of the result.
+
+    Parameters
+    ----------
+    images : sequence of ImageResult
+        Every instance of the study, whether an image or not.
+    pipeline : str
+        Name of the pipeline.
+    make_objects : callable
+        `sr_templates.registry.make_objects`, or a stand-in.
+    """
+    report = _report(study, options, images, conclusion, pipeline)
+    objects = make_objects(report, options.kinds) if images else ()
+    return PipelineResult(
+        study_instance_uid=study.study_instance_uid,
+        pipeline=pipeline,
+        revision=study.revision,
+        outcome=conclusion.outcome,
+        reason=conclusion.reason,
+        images=tuple(_assessment(image) for image in images),
+        breasts=conclusion.breasts,
+        models=tuple(algorithm_identity(algorithm) for algorithm in conclusion.algorithms),
+        objects=objects,
+        models_s=sum(image.models_s for image in images),
+    )
+
+
+def failure(
+    study: StudyInput,
+    options: AnalysisOptions,
+    images: Sequence[ImageResult],
+    reason: Reason,
+    *,
+    pipeline: str,
+    make_objects: ObjectMaker,
+    breasts: tuple[BreastAssessment, ...] = (),
+    algorithms: tuple[ReportedAlgorithm, ...] = (),
+) -> PipelineResult:
+    """Answer for a study that could not be finished; `images` come from `failed_images`."""
+    conclusion = Conclusion(outcome="failed", reason=reason, breasts=breasts, algorithms=algorithms)
+    return finish(study, options, images, conclusion, pipeline=pipeline, make_objects=make_objects)
+
+
+def failed_images(explained: Iterable[tuple[Instance, Reason | None]], reason: Reason) -> tuple[ImageResult, ...]:
+    """Rows of a failed study: an instance that would not have been analysed anyway keeps its own reason."""
+    return tuple(
+        ImageResult(instance=instance, outcome="failed" if unfit is None else "not_analysed", reason=unfit or reason)
+        for instance, unfit in explained
+    )
+
+
+def algorithm_identity(algorithm: ReportedAlgorithm) -> ModelIdentity:
+    """The model behind an algorithm of the report."""
+    return ModelIdentity(
+        name=algorithm.name,
+        version=algorithm.version,
+        weights_sha256=algorithm.weights_sha256,
+        operating_point=algorithm.operating_point,
+    )
+
+
+def _report(
+    study: StudyInput,
+    options: AnalysisOptions,
+    images: Sequence[ImageResult],
+    conclusion: Conclusion,
+    pipeline: str,
+) -> StudyReport:
+    pictures = [image for image in images if _is_image(image)]
+    others = [image for image in images if not _is_image(image)]
+    return StudyReport(
+        study_instance_uid=study.study_instance_uid,
+        revision=study.revision,
+        pipeline=pipeline,
+        outcome=conclusion.outcome,
+        reason=_text(conclusion.reason),
+        images=tuple(_reported_image(image) for image in pictures),
+        other_instances=tuple((image.instance.dataset, _text(image.reason)) for image in others),
+        breasts=tuple(_reported_breast(breast) for breast in conclusion.breasts),
+        algorithms=conclusion.algorithms,
+        device=ReportingDevice(station_name=options.station_name, software_version=_software_version()),
+        configuration=_configuration(options, images),
+        created_at=options.created_at,
+    )
+
+
+def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> dict[str, str]:
+    """What tells this report from another of the same study and models; result UIDs are derived from it."""
+    outcomes = [
+        f"{image.instance.sop_instance_uid} {image.outcome} {image.reason.code if image.reason else ''}"
+        for image in images
+    ]
+    return {
+        "min_score": "" if options.min_score is None else repr(options.min_score),
+        "required_views": " ".join(options.required_views),
+        "outcomes": hashlib.sha256("\n".join(outcomes).encode()).hexdigest(),
+    }
+
+
+def _is_image(image: ImageResult) -> bool:
+    """Whether an instance belongs into the report's image library: it says that it has rows and columns."""
+    return image.instance.header.rows > 0 and image.instance.header.columns > 0
+
+
+def _reported_image(image: ImageResult) -> ReportedImage:
+    header = image.instance.header
+    return ReportedImage(
+        header=image.instance.dataset,
+        laterality=header.laterality,
+        view=header.view,
+        view_modifiers=header.view_modifiers,
+        outcome=image.outcome,
+        reason=_text(image.reason),
+        findings=tuple(_reported_finding(found, image) for found in image.detections),
+        malignancy=image.malignancy,
+        second_opinion=image.second_opinion,
+        display=image.display,
+        activation=image.activation,
+    )
+
+
+def _reported_finding(found: Detection, image: ImageResult) -> ReportedFinding:
+    """A finding with its probability of cancer.
+
+    A benign box of score s comes without the probability of the malignant class. That is no more than 1 - s, and below
+    the score threshold, since the same region would else have given a malignant box as well. The bound is reported:
+    it errs on the side of caution.
+    """
+    return ReportedFinding(
+        box_px=found.box_px,
+        label=found.label,
+        score=found.score,
+        malignancy=found.score if found.label == "malignant" else min(1.0 - found.score, image.score_threshold),
+        algorithm=image.detector,
+    )
+
+
+def _reported_breast(breast: BreastAssessment) -> ReportedBreast:
+    return ReportedBreast(
+        laterality=breast.laterality,
+        status=breast.status,
+        confidence=breast.confidence,
+        views=breast.views,
+        reason=_text(breast.reason),
+    )
+
+
+def _assessment(image: ImageResult) -> ImageAssessment:
+    return ImageAssessment(
+        sop_instance_uid=image.instance.sop_instance_uid,
+        laterality=image.instance.header.laterality,
+        view=image.instance.header.view,
+        outcome=image.outcome,
+        reason=image.reason,
+        detections=image.detections,
+        malignancy=image.malignancy,
+        second_opinion=image.second_opinion,
+    )
+
+
+def _text(reason: Reason | None) -> str:
+    return "" if reason is None else reason.text
+
+
+def _software_version() -> str:
+    try:
+        return version("mammonode")
+    except PackageNotFoundError:  # run from a source tree
+        return ""

@@ -1,0 +1,48 @@
+"""The answer for studies in which nothing is routed to an analysis: silence must never look like "no findings"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from pipelines import reasons
+from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
+from pipelines.instances import instance_reason, read_instances
+from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish
+from sr_templates.contract import ResultKind
+from sr_templates.registry import make_objects
+
+KINDS: Final[frozenset[ResultKind]] = frozenset({"measurement_sr"})
+"""A report is all there is to send: no mammogram was looked at, so a CAD report or a picture would mislead."""
+
+
+class UnroutedPipeline:
+    """Reports each instance as not analysed, with its reason; touches no pixel and no model."""
+
+    name = "none"
+
+    def __init__(self, *, make_objects: ObjectMaker = make_objects) -> None:
+        self._make_objects = make_objects
+
+    def warm_up(self, options: AnalysisOptions) -> None:
+        """Nothing to load."""
+
+    def analyse(self, study: StudyInput, options: AnalysisOptions) -> PipelineResult:
+        """Say of each instance why it is not analysed."""
+        explained = [(instance, instance_reason(instance) or reasons.NOT_ROUTED) for instance in read_instances(study)]
+        images = [
+            ImageResult(instance=instance, outcome="not_analysed", reason=reason) for instance, reason in explained
+        ]
+        why = reasons.joined([reason for _, reason in explained]) if explained else reasons.NO_INSTANCES
+        conclusion = Conclusion(outcome="not_analysed", reason=why)
+        return finish(study, _limited(options), images, conclusion, pipeline=self.name, make_objects=self._make_objects)
+
+    def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
+        """Answer for a study of which not even the headers could be reported."""
+        explained = [(instance, instance_reason(instance)) for instance in read_instances(study)]
+        images = failed_images(explained, reason)
+        return failure(study, _limited(options), images, reason, pipeline=self.name, make_objects=self._make_objects)
+
+
+def _limited(options: AnalysisOptions) -> AnalysisOptions:
+    return replace(options, kinds=options.kinds & KINDS)
