@@ -1,0 +1,1 @@
+"""The project's own breast phantom: mammogram views as arrays, made from a seed."""

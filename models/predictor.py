@@ -1,0 +1,86 @@
+"""What the pipelines call: a predictor that stays resident, by task. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from models.contract import ClassificationOutput, DetectionOutput, ModelIdentity, ModelImage
+
+
+class Predictor(Protocol):
+    """A model with its weights, on a device, ready to run. Safe to call from several threads, one at a time runs."""
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
+        ...
+
+    @property
+    def canonical_spacing_mm(self) -> float:
+        """Pixel spacing that `predict` wants, rows and columns alike."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run once on a small image, so that the first study does not wait for the device."""
+        ...
+
+
+class Detector(Predictor, Protocol):
+    """Finds boxes on one image."""
+
+    def identity(self, min_score: float | None = None) -> ModelIdentity:
+        """Say which model this is; the operating point holds the score threshold in force."""
+        ...
+
+    def predict(
+        self, image: ModelImage, min_score: float | None = None, with_activation: bool = False
+    ) -> DetectionOutput:
+        """Find boxes on `image`.
+
+        Parameters
+        ----------
+        image : ModelImage
+            At `canonical_spacing_mm`.
+        min_score : float or None
+            Score threshold in place of the operating point's, 0 to 1.
+        with_activation : bool
+            Whether to compute the class activation map.
+
+        Returns
+        -------
+        DetectionOutput
+            Boxes in the frame of `image`, clipped to it, highest score first.
+
+        Raises
+        ------
+        ValueError
+            `image` is empty, not finite, or not at `canonical_spacing_mm`; or `min_score` is not in 0 to 1.
+        DeviceOutOfMemory
+            It fits neither the device nor the CPU.
+        """
+        ...
+
+
+class Classifier(Predictor, Protocol):
+    """Gives one probability for a whole image."""
+
+    def identity(self) -> ModelIdentity:
+        """Say which model this is, with its operating point."""
+        ...
+
+    def predict(self, image: ModelImage) -> ClassificationOutput:
+        """Return the probability that `image` is malignant.
+
+        Raises
+        ------
+        ValueError
+            `image` is empty, not finite, or not at `canonical_spacing_mm`.
+        DeviceOutOfMemory
+            It fits neither the device nor the CPU.
+        """
+        ...

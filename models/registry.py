@@ -1,0 +1,129 @@
+"""Which models there are. Describing them imports no torch; loading one does, once, and keeps it resident.
+
+A new model is a bundle folder and one line of `MODELS`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from models.errors import WeightsMismatch, WeightsMissing
+from models.metadata import ModelCard, bundle_dir, read_metadata
+from models.predictor import Classifier, Detector, Predictor
+from models.weights import find_weights, read_weights, verify_weights
+
+MODELS: Mapping[str, str] = {
+    "fpnnet": "models.fpnnet.predict:FPNNetPredictor",
+    "sppnet": "models.sppnet.predict:SPPNetPredictor",
+}
+
+_resident: dict[tuple[str, str, Path | None], Predictor] = {}
+_loading = threading.Lock()
+
+
+def describe(weights_dir: Path | None = None) -> tuple[ModelCard, ...]:
+    """Describe every model, installed or not, in the order of `MODELS`.
+
+    Parameters
+    ----------
+    weights_dir : pathlib.Path or None
+        A site's own weights, ``weights_dir/<model>/model.safetensors`` with ``metadata.json`` beside it.
+    """
+    return tuple(describe_model(name, weights_dir) for name in MODELS)
+
+
+def describe_model(name: str, weights_dir: Path | None = None) -> ModelCard:
+    """Describe one model; weights that are missing or are not the ones named are its `problem`, not an exception.
+
+    Raises
+    ------
+    KeyError
+        No such model.
+    """
+    _require(name)
+    metadata = read_metadata(bundle_dir(name) / "configs" / "metadata.json")
+    sha256, problem = None, None
+    try:
+        place = find_weights(name, weights_dir)
+        metadata, sha256 = place.metadata, verify_weights(place)
+    except (WeightsMissing, WeightsMismatch) as error:
+        problem = str(error)
+    return ModelCard(
+        name=name,
+        version=metadata.version,
+        task=metadata.task,
+        installed=sha256 is not None,
+        weights_sha256=sha256,
+        measured_on=metadata.measured_on,
+        operating_point=metadata.operating_point,
+        canonical_spacing_mm=metadata.canonical_spacing_mm,
+        problem=problem,
+    )
+
+
+def load(name: str, device: str = "auto", weights_dir: Path | None = None) -> Predictor:
+    """Return the predictor `name` on `device`; the second call with the same arguments returns the same object.
+
+    Weights that were replaced on disk are taken up by a new process, never by a running one.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS`.
+    device : str
+        ``"cpu"``, ``"cuda:N"``, or ``"auto"`` for the first accelerator, else the CPU.
+    weights_dir : pathlib.Path or None
+        As in `describe`.
+
+    Raises
+    ------
+    KeyError
+        No such model.
+    WeightsMissing, WeightsMismatch
+        It cannot run; both are found out before torch is imported.
+    """
+    _require(name)
+    with _loading:
+        key = (name, device, weights_dir)
+        if key not in _resident:
+            _resident[key] = _load(name, device, weights_dir)
+        return _resident[key]
+
+
+def load_detector(name: str, device: str = "auto", weights_dir: Path | None = None) -> Detector:
+    """`load` for a model whose task is detection."""
+    _require_task(name, "detection")
+    return cast(Detector, load(name, device, weights_dir))
+
+
+def load_classifier(name: str, device: str = "auto", weights_dir: Path | None = None) -> Classifier:
+    """`load` for a model whose task is classification."""
+    _require_task(name, "classification")
+    return cast(Classifier, load(name, device, weights_dir))
+
+
+def _load(name: str, device: str, weights_dir: Path | None) -> Predictor:
+    weights = read_weights(find_weights(name, weights_dir))
+    module_name, _, class_name = MODELS[name].partition(":")
+    resolved: str = import_module("models.resident").resolve_device(device)  # imports torch, so not before it is needed
+    same = (name, resolved, weights_dir)
+    if same not in _resident:
+        predictor_class = getattr(import_module(module_name), class_name)
+        _resident[same] = predictor_class.from_weights(weights, resolved)
+    return _resident[same]
+
+
+def _require(name: str) -> None:
+    if name not in MODELS:
+        raise KeyError(f"no model {name!r}; there are {', '.join(MODELS)}")
+
+
+def _require_task(name: str, task: str) -> None:
+    _require(name)
+    actual = read_metadata(bundle_dir(name) / "configs" / "metadata.json").task
+    if actual != task:
+        raise ValueError(f"{name} does {actual}, not {task}")
