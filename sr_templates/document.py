@@ -74,7 +74,7 @@ class ResultDocument(SOPClass):
         # highdicom stamps the wall clock; a result knows no clock but its report's
         self.InstanceCreationDate = DA(dicom_date(report.created_at))
         self.InstanceCreationTime = TM(dicom_time(report.created_at))
-        self.SoftwareVersions = identity.software_versions(report)
+        self.add_new("SoftwareVersions", "LO", identity.software_versions(report))
         self.StationName = text(device.station_name, 16)
         equipment = identity.contributing_equipment(report)
         self.add_new("ContributingEquipmentSequence", "SQ", equipment)

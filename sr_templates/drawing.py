@@ -149,7 +149,7 @@ def _lay_out_at(
     rows, columns = shape
     image_px = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     width = min(max(image_px[0], MIN_WIDTH_PX), max_side_px)
-    font_px = min(max(18, round(width / 48)), 32)
+    font_px = min(max(18, round(width / 45), round(image_px[1] / 75)), 36)
     wrapped = [tuple(chain.from_iterable(_wrap(line, width, font_px) for line in lines)) for lines in (above, below)]
     heights = [round(sum(_line_height(line, font_px) for line in lines)) + font_px if lines else 0 for lines in wrapped]
     return _Layout(

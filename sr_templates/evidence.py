@@ -1,8 +1,9 @@
 """What the source headers give: patient and study copied byte for byte, references, and values read with tolerance.
 
-The headers must come from ``dcmread(..., stop_before_pixels=True)``. Names and free text should not have been accessed
-on them: pydicom decodes on access, and a value that does not fit its declared character set cannot be turned back into
-its bytes afterwards (person names can, pydicom keeps theirs). Nothing here decodes them.
+The headers must come from ``dcmread(..., stop_before_pixels=True)``, and names and free text must not have been
+accessed on them (nor the whole data set printed or iterated over): pydicom decodes an element when it is first accessed
+and keeps no bytes, so a value that does not fit its declared character set cannot be restored afterwards. One that fits
+still comes back as the same text. Nothing here decodes them; use `value_text` where a value has to be looked at.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ _PATTERNS = {
 }
 _SEXES = frozenset({b"M", b"F", b"O"})  # PS3.3 C.7.1.1, enumerated
 _ITEM = b"\xfe\xff\x00\xe0"
+_ITEM_BIG_ENDIAN = b"\xff\xfe\xe0\x00"
 _LENGTH_32_VRS = frozenset({"SQ", "UT", "UC", "UR", "UN", "OB", "OW"})
 _MULTIPLE_VRS = frozenset({"CS", "UI", "DS", "IS"})
 _SPECIFIC_CHARACTER_SET = Tag(0x0008, 0x0005)
@@ -283,6 +285,8 @@ def _verbatim(dataset: Dataset, tag: BaseTag) -> RawDataElement | None:
 
 
 def _sequence_value(element: DataElement | RawDataElement, dataset: Dataset) -> bytes | None:
+    if isinstance(element, RawDataElement) and (element.value or b"")[:4] not in (_ITEM, _ITEM_BIG_ENDIAN):
+        return None  # pydicom makes items out of anything
     try:
         return _sequence_bytes(element, dataset) or None
     except (ValueError, OSError, EOFError, TypeError, AttributeError):  # what pydicom raises on a mangled sequence

@@ -22,6 +22,7 @@ SERIES_DESCRIPTION = "AI heatmap - NOT FOR PRIMARY DIAGNOSIS"
 _LISTED_FINDINGS = 8
 _TAGGED_IN_FULL = 12
 _HASH_PREFIX = 12
+_REASON_CHARACTERS = 300
 
 
 def make_secondary_captures(report: StudyReport) -> tuple[ResultObject, ...]:
@@ -82,6 +83,8 @@ class SecondaryCapture(ResultDocument):
         self.PatientOrientation = list(patient_orientation(header) or ())
         if image.laterality is not None:
             self.ImageLaterality = image.laterality
+        else:
+            self.Laterality = ""  # type 2C of a paired organ: asked for, and not known
         if image.view in codes.VIEW:
             self.ViewPosition = image.view
             self.ViewCodeSequence = code_sequence(codes.VIEW[image.view])
@@ -163,7 +166,9 @@ def _lines_above(report: StudyReport, image: ReportedImage) -> Iterator[Line]:
             words += f"; probability of malignancy of the image {100 * image.malignancy:.1f} %"
         yield Line(text=words, scale=1.15)
     else:
-        yield Line(text=text(result_sentence(image.outcome, image.reason)), color=WARNING, scale=1.15)
+        yield Line(
+            text=text(result_sentence(image.outcome, image.reason), _REASON_CHARACTERS), color=WARNING, scale=1.15
+        )
 
 
 def _lines_below(report: StudyReport, image: ReportedImage, found: list[NumberedFinding]) -> Iterator[Line]:

@@ -55,8 +55,9 @@ def numbered_findings(report: StudyReport) -> tuple[NumberedFinding, ...]:
 
 
 def image_name(image: ReportedImage) -> str:
-    """Short name of an image, e.g. ``"R CC"``; what is not known is left out."""
-    return " ".join(part for part in (image.laterality, image.view) if part) or "image"
+    """Short name of an image, e.g. ``"R CC"``; what is not known is left out, of all of it the modality remains."""
+    known = " ".join(part for part in (image.laterality, image.view) if part)
+    return known or f"{value_text(image.header, 'Modality')} image".strip()
 
 
 def result_sentence(outcome: Outcome, reason: str) -> str:
@@ -71,7 +72,7 @@ def breast_sentence(breast: ReportedBreast) -> str:
         sentence += f", confidence {100 * breast.confidence:.1f} %"
     if breast.views:
         sentence += f" (views {', '.join(breast.views)})"
-    return sentence + (f". {breast.reason}" if breast.reason else "")
+    return sentence + (f": {breast.reason}" if breast.reason else "")
 
 
 def image_sentence(image: ReportedImage) -> str:
