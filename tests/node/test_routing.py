@@ -1,0 +1,101 @@
+"""Which pipeline an instance goes to, or the reason why none takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom.uid import (
+    BreastTomosynthesisImageStorage,
+    CTImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+    UltrasoundImageStorage,
+    XRayRadiationDoseSRStorage,
+)
+
+from node.analysis import study_inputs
+from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, ROUTES, route
+from node.scp import presentation_contexts
+from pipelines.contract import InstanceFile, Reason
+from pipelines.registry import PIPELINES
+from tests.node.builders import STUDY
+
+
+@pytest.mark.parametrize(
+    ("sop_class_uid", "target"),
+    [
+        (DigitalMammographyXRayImageStorageForPresentation, "mammography"),
+        (DigitalMammographyXRayImageStorageForProcessing, "mammography"),
+        (BreastTomosynthesisImageStorage, "mammography"),
+        (UltrasoundImageStorage, "ultrasound"),
+        ("1.2.840.10008.5.1.4.1.1.6", "ultrasound"),
+        (SecondaryCaptureImageStorage, "secondary_capture"),
+        (MammographyCADSRStorage, "structured_report"),
+        (XRayRadiationDoseSRStorage, "structured_report"),
+        (CTImageStorage, "sop_class"),
+        ("", "sop_class"),
+        ("1.2.3.4.private", "sop_class"),
+    ],
+)
+def test_one_table(sop_class_uid: str, target: str) -> None:
+    found = route(sop_class_uid)
+    assert (found.code if isinstance(found, Reason) else found) == target
+
+
+def test_every_row_names_a_pipeline_that_exists_or_a_reason_to_read() -> None:
+    for row in ROUTES:
+        assert (row.pipeline is None) != (row.reason is None)
+        assert row.pipeline in PIPELINES if row.pipeline else row.reason and row.reason.text
+
+
+def test_no_kind_stands_in_two_rows() -> None:
+    listed = [uid for row in ROUTES for uid in row.sop_class_uids]
+    assert len(listed) == len(set(listed))
+
+
+def test_what_is_accepted_is_what_is_routed() -> None:
+    assert {uid for row in ROUTES for uid in row.sop_class_uids} == set(ACCEPTED_SOP_CLASSES)
+    assert set(RETIRED_ULTRASOUND) <= ACCEPTED_SOP_CLASSES
+    assert CTImageStorage not in ACCEPTED_SOP_CLASSES
+
+
+def test_every_accepted_kind_is_offered_in_every_transfer_syntax() -> None:
+    verification, *storage = presentation_contexts()
+    assert verification.abstract_syntax == "1.2.840.10008.1.1"
+    assert {context.abstract_syntax for context in storage} == set(ACCEPTED_SOP_CLASSES)
+    for context in storage:
+        assert {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.90"} <= set(
+            context.transfer_syntax
+        )
+
+
+def files(tmp_path: Path, *sop_classes: str) -> list[InstanceFile]:
+    return [
+        InstanceFile(
+            path=tmp_path / f"{number}",
+            sop_instance_uid=f"{STUDY}.{number}",
+            sop_class_uid=sop_class,
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+        )
+        for number, sop_class in enumerate(sop_classes)
+    ]
+
+
+def test_what_no_pipeline_takes_is_answered_with_what_one_does(tmp_path: Path) -> None:
+    mixed = files(tmp_path, SecondaryCaptureImageStorage, DigitalMammographyXRayImageStorageForPresentation)
+    inputs = study_inputs(STUDY, 2, reversed(mixed))
+    assert list(inputs) == ["mammography"]
+    study = inputs["mammography"]
+    assert (study.study_instance_uid, study.revision, study.instances) == (STUDY, 2, (mixed[1],))
+    assert [(file, reason.code) for file, reason in study.not_routed] == [(mixed[0], "secondary_capture")]
+
+
+def test_a_study_of_only_such_instances_is_answered_all_the_same(tmp_path: Path) -> None:
+    for kinds in ((UltrasoundImageStorage, XRayRadiationDoseSRStorage), ()):
+        inputs = study_inputs(STUDY, 1, files(tmp_path, *kinds))
+        assert list(inputs) == ["none"]
+        assert inputs["none"].instances == ()
+        assert len(inputs["none"].not_routed) == len(kinds)
