@@ -80,6 +80,7 @@ TYPE_3_KEYWORDS = (
     "ClinicalTrialTimePointDescription",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
 )
 
 # Identity is copied whatever it looks like; of the rest, a value its VR does not allow (PS3.5 6.2) is left out.
@@ -343,4 +344,6 @@ def patient_and_study(report: StudyReport) -> dict[BaseTag, RawDataElement]:
             element = RawDataElement(tag, dictionary_VR(tag), 0, b"", 0, False, True)
         if element is not None:
             copied[tag] = element
+    if not copied.keys() & {_tag("DeidentificationMethod"), _tag("DeidentificationMethodCodeSequence")}:
+        copied.pop(_tag("PatientIdentityRemoved"), None)  # YES is invalid without the method (PS3.3 C.7.1.1)
     return copied

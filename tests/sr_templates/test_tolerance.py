@@ -110,6 +110,14 @@ def test_an_image_that_cannot_be_referred_to_is_still_told_about(
     assert "CurrentRequestedProcedureEvidenceSequence" not in dcmread(BytesIO(made[0].content))
 
 
+def test_deidentified_without_a_method_is_not_said_as_that_is_invalid(factory: SimpleNamespace) -> None:
+    for method in (None, "by hand"):
+        header = factory.mammogram_header(1, "R", "CC", PatientIdentityRemoved="YES", DeidentificationMethod=method)
+        image = factory.mammogram(1, "R", "CC", header=header)
+        (result,) = make_objects(factory.study_report((image,)), frozenset({"cad_sr"}))
+        assert dcmread(BytesIO(result.content)).get("PatientIdentityRemoved") == (method and "YES")
+
+
 def test_unknown_side_and_view_are_left_out_not_guessed(factory: SimpleNamespace) -> None:
     known = factory.mammogram(1, "R", "CC", view_modifiers=("1234",))
     image = replace(known, laterality=None, view="SOMETHING")
