@@ -87,10 +87,7 @@ class SecondaryCapture(ResultDocument):
             self.Laterality = ""  # type 2C of a paired organ: asked for, and not known
         if image.view in codes.VIEW:
             self.ViewPosition = image.view
-            self.ViewCodeSequence = code_sequence(codes.VIEW[image.view])
-            modifiers = [codes.VIEW_MODIFIER[m] for m in image.view_modifiers if m in codes.VIEW_MODIFIER]
-            if modifiers:
-                self.ViewCodeSequence[0].ViewModifierCodeSequence = [code_sequence(m)[0] for m in modifiers]
+            self.ViewCodeSequence = code_sequence(codes.VIEW[image.view])  # its modifiers mean another thing here
         self._set_pixels(picture)
 
     def _say_where_it_comes_from(self, report: StudyReport, image: ReportedImage) -> None:
@@ -158,7 +155,8 @@ def _mark(image: ReportedImage, numbered: NumberedFinding, count: int) -> Mark:
 def _lines_above(report: StudyReport, image: ReportedImage) -> Iterator[Line]:
     date = valid_text(image.header, "StudyDate")
     when = f"study of {date[:4]}-{date[4:6]}-{date[6:]}" if date else "study date unknown"
-    yield Line(text=text(f"{image_name(image)}, {when}"), scale=1.35)
+    modifiers = [codes.VIEW_MODIFIER[m].meaning.lower() for m in image.view_modifiers if m in codes.VIEW_MODIFIER]
+    yield Line(text=text(", ".join((image_name(image), *modifiers, when))), scale=1.35)
     if image.outcome == "analysed":
         count = len(image.findings)
         words = f"{count} calcification finding{'' if count == 1 else 's'}" if count else "No calcification found"
@@ -172,7 +170,8 @@ def _lines_above(report: StudyReport, image: ReportedImage) -> Iterator[Line]:
 
 
 def _lines_below(report: StudyReport, image: ReportedImage, found: list[NumberedFinding]) -> Iterator[Line]:
-    for numbered in found[:_LISTED_FINDINGS]:
+    gravest_first = sorted(found, key=lambda numbered: -numbered.finding.malignancy)
+    for numbered in gravest_first[:_LISTED_FINDINGS]:
         finding = numbered.finding
         frame = f", frame {finding.frame_number}" if finding.frame_number is not None else ""
         yield Line(
