@@ -31,6 +31,11 @@ AIR_MARGIN: Final = 0.02
 NOISE_WIDTHS: Final = 6.0
 """The same in standard deviations of the darkest blocks, for detectors noisier than the margin."""
 
+AIR_CONTRAST: Final = 0.25
+"""The level lies within this share of the way from the darkest to the brightest blocks, or there is no air at all."""
+
+NO_AIR: Final = -1.0
+
 CLEAN_AIR_SHARE: Final = 0.9
 """Air is exactly zero, as the paper takes it to be, when at least this share of the dark blocks is."""
 
@@ -175,7 +180,7 @@ def breast_crop_px(pixels: Pixels) -> tuple[int, int, int, int]:
     means = _block_means(pixels)
     level = _air_level(means)
     region = _largest_region(means > level)
-    if region is None:
+    if level == NO_AIR or region is None:
         return 0, 0, columns, rows
     (top, bottom), (left, right) = region
     if level > 0:
@@ -215,12 +220,15 @@ def _block_means(pixels: Pixels) -> NDArray[np.float64]:
 
 
 def _air_level(means: NDArray[np.float64]) -> float:
-    """Brightness up to which a block is air: 0 where the air is exactly zero, else just above its noise."""
+    """Brightness up to which a block is air: 0 where air is exactly zero, else just above its noise, else `NO_AIR`."""
     dark = means[means < AIR_MARGIN]
     if dark.size and np.mean(dark == 0.0) > CLEAN_AIR_SHARE:
         return 0.0
-    darkest = np.sort(means, axis=None)[: max(1, means.size // 20)]
-    return float(np.median(darkest)) + max(AIR_MARGIN, NOISE_WIDTHS * float(np.std(darkest)))
+    ordered = np.sort(means, axis=None)
+    darkest, brightest = ordered[: max(1, means.size // 20)], float(ordered[-1 - means.size // 20])
+    air = float(np.median(darkest))
+    level = air + max(AIR_MARGIN, NOISE_WIDTHS * float(np.std(darkest)))
+    return level if level < air + AIR_CONTRAST * (brightest - air) else NO_AIR
 
 
 def _largest_region(bright: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from pipelines.errors import UnreadableInstance
 from pipelines.fitness import unfit_reason
@@ -33,10 +33,12 @@ MALFORMED: Final = (
     ArithmeticError,
     NotImplementedError,  # pydicom: unknown VR
     EOFError,
+    OSError,  # a sequence that does not begin with an item
     struct.error,
     zlib.error,  # a damaged file in Deflated Explicit VR Little Endian
     RecursionError,
     InvalidDicomError,
+    BytesLengthException,  # a plain Exception
 )
 """What pydicom raises when a malformed element is read or, as it converts lazily, when its value is first used."""
 
@@ -122,7 +124,7 @@ def read_header(path: Path) -> Dataset:
     try:
         dataset = dcmread(path, stop_before_pixels=True, force=True)
         has_class = "SOPClassUID" in dataset
-    except (OSError, *MALFORMED) as error:
+    except MALFORMED as error:
         raise UnreadableInstance(f"header cannot be read ({type(error).__name__})") from error
     if not has_class:
         raise UnreadableInstance("not a DICOM image or document: no SOP Class UID")

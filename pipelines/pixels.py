@@ -88,23 +88,26 @@ def decode(path: Path) -> DecodedImage:
     Raises
     ------
     UnreadableInstance
-        The file cannot be opened or read.
+        The file cannot be opened.
     MissingPixels
         The object has no pixel data.
     UndecodablePixels
         No decoder reads the transfer syntax, which the message names; or the pixel data are truncated or damaged.
     """
     try:
-        dataset = dcmread(path, force=True)
+        file = path.open("rb")
     except OSError as error:
-        raise UnreadableInstance(f"the file cannot be read ({type(error).__name__})") from error
+        raise UnreadableInstance(f"the file cannot be opened ({type(error).__name__})") from error
+    try:
+        with file:
+            dataset = dcmread(file, force=True)
     except MALFORMED as error:
         raise UndecodablePixels("the object breaks off, or its pixel data are damaged") from error
     syntax = _transfer_syntax(dataset)
     _require_whole_pixel_data(dataset, syntax)
     try:
         stored, _ = get_decoder(syntax).as_array(dataset, raw=True, decoding_plugin=_plugin(syntax))
-    except (RuntimeError, OSError, *MALFORMED) as error:
+    except (RuntimeError, *MALFORMED) as error:
         raise UndecodablePixels(f"truncated, damaged or of an unknown kind, transfer syntax {_name(syntax)}") from error
     if stored.ndim != 2 or stored.dtype.itemsize > 2 or stored.dtype.kind not in "iu":
         raise UndecodablePixels(f"{stored.ndim}-dimensional {stored.dtype} pixels, transfer syntax {_name(syntax)}")

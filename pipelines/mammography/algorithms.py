@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from models.contract import ModelIdentity
+from models.predictor import Classifier, Detector
 from pipelines import reasons
-from pipelines.contract import AnalysisOptions, Reason
-from pipelines.mammography.networks import Classifier, Detector, Loaded
+from pipelines.contract import Reason
+from pipelines.mammography.networks import Available
 from pipelines.reporting import ImageResult
 from sr_templates.contract import AlgorithmStatus, ReportedAlgorithm
 
 Task = Literal["detection", "classification"]
 
-SCORE_THRESHOLD = "score_threshold"
-
-
-def score_threshold(identity: ModelIdentity, options: AnalysisOptions) -> float:
-    """Score below which the detector reports no box: the run's own setting, else the model's operating point."""
-    if options.min_score is not None:
-        return options.min_score
-    return identity.operating_point.get(SCORE_THRESHOLD, 1.0)
+SCORE_THRESHOLD: Final = "score_threshold"
+"""Key of a detector's operating point."""
 
 
 def reported_algorithms(
-    images: Sequence[ImageResult],
-    detector: Loaded[Detector],
-    classifier: Loaded[Classifier],
-    options: AnalysisOptions,
+    images: Sequence[ImageResult], detector: Available[Detector], classifier: Available[Classifier]
 ) -> tuple[ReportedAlgorithm, ReportedAlgorithm]:
-    """Status of FPNNet and SPPNet over the images of a study."""
-    identity = detector.identity
-    operating_point = dict(identity.operating_point)
-    if options.min_score is not None:
-        operating_point[SCORE_THRESHOLD] = options.min_score
+    """Status of FPNNet and SPPNet over the images of a study; SPPNet runs only where FPNNet did."""
     detected = _status(images, detector.unavailable)
     classified = _status(images, classifier.unavailable or detector.unavailable)
     return (
-        _algorithm(identity, operating_point, detected, "detection"),
-        _algorithm(classifier.identity, dict(classifier.identity.operating_point), classified, "classification"),
+        _algorithm(detector.identity, detected, "detection"),
+        _algorithm(classifier.identity, classified, "classification"),
     )
 
 
@@ -50,8 +38,8 @@ def failed_algorithms(
     detector, classifier = identities
     status: tuple[AlgorithmStatus, str] = ("failed", reason.text)
     return (
-        _algorithm(detector, dict(detector.operating_point), status, "detection"),
-        _algorithm(classifier, dict(classifier.operating_point), status, "classification"),
+        _algorithm(detector, status, "detection"),
+        _algorithm(classifier, status, "classification"),
     )
 
 
@@ -68,14 +56,12 @@ def _status(images: Sequence[ImageResult], unavailable: Reason | None) -> tuple[
     return ("partially_succeeded" if analysed else "failed"), reasons.joined(failed).text
 
 
-def _algorithm(
-    identity: ModelIdentity, operating_point: dict[str, float], status: tuple[AlgorithmStatus, str], task: Task
-) -> ReportedAlgorithm:
+def _algorithm(identity: ModelIdentity, status: tuple[AlgorithmStatus, str], task: Task) -> ReportedAlgorithm:
     return ReportedAlgorithm(
         name=identity.name,
         version=identity.version,
         weights_sha256=identity.weights_sha256,
-        operating_point=operating_point,
+        operating_point=dict(identity.operating_point),
         status=status[0],
         reason=status[1],
         task=task,

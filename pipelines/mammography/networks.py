@@ -1,67 +1,45 @@
-"""The two networks of the pipeline: loaded once and kept, or the reason why they are not there."""
+"""The two networks of the pipeline: loaded and resident, or the reason why they are not there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Final, Generic, Protocol, TypeVar
 
-import numpy as np
-
-from models.contract import ClassificationOutput, DetectionOutput, ModelIdentity, ModelImage
+from models import registry
+from models.contract import ModelIdentity
 from models.errors import WeightsMismatch, WeightsMissing
+from models.predictor import Classifier, Detector
 from pipelines import reasons
 from pipelines.contract import AnalysisOptions, Reason
 
-DETECTOR: Final = "FPNNet"
-CLASSIFIER: Final = "SPPNet"
-
-WARM_UP_PX: Final = 512
-"""Side of the blank image: enough for every level of the feature pyramid."""
-
-
-class Detector(Protocol):
-    """FPNNet: boxes on one whole mammogram."""
-
-    identity: ModelIdentity
-    canonical_spacing_mm: float | None
-
-    def predict(self, image: ModelImage, *, min_score: float | None = None) -> DetectionOutput:
-        """Find calcifications; `min_score` in place of the model's own score threshold."""
-        ...
-
-
-class Classifier(Protocol):
-    """SPPNet: malignancy of one whole mammogram."""
-
-    identity: ModelIdentity
-    canonical_spacing_mm: float | None
-
-    def predict(self, image: ModelImage) -> ClassificationOutput:
-        """Classify the image."""
-        ...
+DETECTOR: Final = "fpnnet"
+CLASSIFIER: Final = "sppnet"
+SPOKEN_NAMES: Final = {DETECTOR: "FPNNet", CLASSIFIER: "SPPNet"}
 
 
 class Card(Protocol):
-    """What is known of a model without loading it; `identity.weights_sha256` is None without weights."""
+    """What is known of a model without loading it."""
 
-    @property
     def identity(self) -> ModelIdentity:
-        """Name, version, weights."""
+        """Name, version, weights (None without), operating point."""
         ...
 
 
-class ModelLoader(Protocol):
-    """What the pipeline needs of the module `models.registry`, or of a stand-in."""
+class Models(Protocol):
+    """What the pipeline needs of the module `models.registry`, or of a stand-in; loaded models stay resident there."""
 
-    def load(self, name: str, device: str, weights_dir: Path | None) -> Any:
-        """Load a model; raises WeightsMissing or WeightsMismatch."""
+    def load_detector(self, name: str, device: str, weights_dir: Path | None) -> Detector:
+        """Load a detector; raises WeightsMissing or WeightsMismatch."""
         ...
 
-    def describe(self, weights_dir: Path | None) -> Sequence[Card]:
-        """Every model there is."""
+    def load_classifier(self, name: str, device: str, weights_dir: Path | None) -> Classifier:
+        """Load a classifier; raises WeightsMissing or WeightsMismatch."""
+        ...
+
+    def describe_model(self, name: str, weights_dir: Path | None) -> Card:
+        """Describe a model, installed or not."""
         ...
 
 
@@ -69,11 +47,13 @@ Network = TypeVar("Network", Detector, Classifier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded(Generic[Network]):
+class Available(Generic[Network]):
     """A network, or why it cannot run.
 
     Attributes
     ----------
+    identity : ModelIdentity
+        With the thresholds in force.
     network : Detector or Classifier or None
         None exactly when `unavailable` is not.
     """
@@ -84,61 +64,51 @@ class Loaded(Generic[Network]):
 
 
 class Networks:
-    """Loads networks when they are first wanted and keeps them; a network without weights is asked for every time.
+    """FPNNet and SPPNet as a run's options ask for them.
 
     Parameters
     ----------
-    loader : ModelLoader, optional
-        Where they come from; `models.registry` is imported, and torch with it, when a network is first wanted.
+    models : Models
+        Where they come from.
     """
 
-    def __init__(self, loader: ModelLoader | None = None) -> None:
-        self._given_loader = loader
-        self._resident: dict[tuple[str, str, Path | None], Any] = {}
+    def __init__(self, models: Models = registry) -> None:
+        self._models = models
 
-    def detector(self, options: AnalysisOptions) -> Loaded[Detector]:
-        """FPNNet."""
-        return self._loaded(DETECTOR, options)
+    def detector(self, options: AnalysisOptions) -> Available[Detector]:
+        """FPNNet; asked for again in every study, so that weights may be installed at any time."""
+        found = self._available(DETECTOR, self._models.load_detector, options)
+        if found.network is None:
+            return found
+        return replace(found, identity=found.network.identity(options.min_score))
 
-    def classifier(self, options: AnalysisOptions) -> Loaded[Classifier]:
+    def classifier(self, options: AnalysisOptions) -> Available[Classifier]:
         """SPPNet."""
-        return self._loaded(CLASSIFIER, options)
+        return self._available(CLASSIFIER, self._models.load_classifier, options)
 
     def describe(self, options: AnalysisOptions) -> tuple[ModelIdentity, ModelIdentity]:
         """Detector and classifier, without loading either."""
         return self._identity(DETECTOR, options), self._identity(CLASSIFIER, options)
 
     def warm_up(self, options: AnalysisOptions) -> None:
-        """Load both and run each once on a blank image; what has no weights stays cold."""
-        blank = ModelImage(pixels=np.zeros((WARM_UP_PX, WARM_UP_PX), dtype=np.float32), spacing_mm=(0.1, 0.1))
-        detector, classifier = self.detector(options).network, self.classifier(options).network
-        if detector is not None:
-            detector.predict(blank)
-        if classifier is not None:
-            classifier.predict(blank)
+        """Load both and run each once; what has no weights stays cold."""
+        for network in (self.detector(options).network, self.classifier(options).network):
+            if network is not None:
+                network.warm_up()
 
-    @property
-    def _loader(self) -> ModelLoader:
-        if self._given_loader is None:
-            self._given_loader = cast("ModelLoader", import_module("models.registry"))
-        return self._given_loader
-
-    def _loaded(self, name: str, options: AnalysisOptions) -> Loaded[Any]:
-        key = (name, options.device, options.weights_dir)
+    def _available(
+        self, name: str, load: Callable[[str, str, Path | None], Network], options: AnalysisOptions
+    ) -> Available[Network]:
+        identity = self._identity(name, options)
         try:
-            if key not in self._resident:
-                self._resident[key] = self._loader.load(name, options.device, options.weights_dir)
+            network = load(name, options.device, options.weights_dir)
         except WeightsMissing:
-            return self._unavailable(name, options, reasons.no_weights(name))
+            reason = reasons.no_weights(SPOKEN_NAMES[name])
         except WeightsMismatch:
-            return self._unavailable(name, options, reasons.weights_mismatch(name))
-        network = self._resident[key]
-        return Loaded(identity=network.identity, network=network, unavailable=None)
-
-    def _unavailable(self, name: str, options: AnalysisOptions, reason: Reason) -> Loaded[Any]:
-        identity = replace(self._identity(name, options), weights_sha256=None)
-        return Loaded(identity=identity, network=None, unavailable=reason)
+            reason = reasons.weights_mismatch(SPOKEN_NAMES[name])
+        else:
+            return Available(identity=identity, network=network, unavailable=None)
+        return Available(identity=replace(identity, weights_sha256=None), network=None, unavailable=reason)
 
     def _identity(self, name: str, options: AnalysisOptions) -> ModelIdentity:
-        identities = [card.identity for card in self._loader.describe(options.weights_dir)]
-        return next(identity for identity in identities if identity.name == name)
+        return self._models.describe_model(name, options.weights_dir).identity()

@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from models import registry
 from models.contract import Detection, DetectionOutput, ModelImage
 from models.errors import DeviceOutOfMemory, ModelError
+from models.predictor import Classifier, Detector
 from pipelines import reasons
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
 from pipelines.coordinates import FrameTransform, breast_crop_px, plan_transform
 from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
 from pipelines.instances import Instance, instance_reason, read_instances
-from pipelines.mammography.algorithms import failed_algorithms, reported_algorithms, score_threshold
+from pipelines.mammography.algorithms import SCORE_THRESHOLD, failed_algorithms, reported_algorithms
 from pipelines.mammography.breasts import assess_breasts
-from pipelines.mammography.networks import Classifier, Detector, Loaded, ModelLoader, Networks
+from pipelines.mammography.networks import Available, Models, Networks
 from pipelines.pixels import StandardImage, decode, standardise
 from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish
 from sr_templates.contract import Outcome
@@ -42,7 +44,7 @@ class MammographyPipeline:
 
     Parameters
     ----------
-    models : ModelLoader, optional
+    models : Models
         Where networks come from; by default what is installed.
     make_objects : callable
         What encodes the report; by default every template.
@@ -55,7 +57,7 @@ class MammographyPipeline:
     def __init__(
         self,
         *,
-        models: ModelLoader | None = None,
+        models: Models = registry,
         make_objects: ObjectMaker = make_objects,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -77,7 +79,7 @@ class MammographyPipeline:
             outcome=outcome,
             reason=reason,
             breasts=assess_breasts(images, options.required_views),
-            algorithms=reported_algorithms(images, detector, classifier, options),
+            algorithms=reported_algorithms(images, detector, classifier),
         )
         return finish(study, options, images, conclusion, pipeline=self.name, make_objects=self._make_objects)
 
@@ -99,8 +101,8 @@ class MammographyPipeline:
 
 def _analyse_image(
     instance: Instance,
-    detector: Loaded[Detector],
-    classifier: Loaded[Classifier],
+    detector: Available[Detector],
+    classifier: Available[Classifier],
     options: AnalysisOptions,
     clock: Callable[[], float],
 ) -> ImageResult:
@@ -148,10 +150,12 @@ def _with_networks(
     options: AnalysisOptions,
 ) -> ImageResult:
     """Run the networks and bring what they say back to stored pixels."""
+    identity = detector.identity(options.min_score)
     framed = _framed(standard, detector.canonical_spacing_mm)
-    output = detector.predict(framed.image, min_score=options.min_score)
+    wants_heat = "heatmap" in options.kinds
+    output = detector.predict(framed.image, options.min_score, wants_heat)
     detections = _in_stored_pixels(output, framed.transform)
-    heat = output.activation if "heatmap" in options.kinds else None
+    heat = output.activation if wants_heat else None
     opinion = None
     if classifier is not None:
         opinion = classifier.predict(_framed(standard, classifier.canonical_spacing_mm).image).malignancy
@@ -162,8 +166,8 @@ def _with_networks(
         malignancy=max((found.score for found in detections if found.label == "malignant"), default=0.0),
         second_opinion=opinion,
         activation=None if heat is None else framed.transform.image_to_stored(heat),
-        detector=detector.identity.name,
-        score_threshold=score_threshold(detector.identity, options),
+        detector=identity.name,
+        score_threshold=identity.operating_point.get(SCORE_THRESHOLD, 1.0),
     )
 
 
