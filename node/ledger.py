@@ -102,7 +102,12 @@ class Ledger:
         """Insert rows, leaving out those that would break a unique constraint; return how many went in."""
         table: Table = model.__table__
         make = sqlite_insert if self.engine.dialect.name == "sqlite" else postgresql_insert
-        return sum(connection.execute(make(table).values(**row).on_conflict_do_nothing()).rowcount for row in values)
+        # SQLAlchemy drops the count of an INSERT unless told to keep it; psycopg's would then be -1.
+        counted = {"preserve_rowcount": True}
+        return sum(
+            connection.execute(make(table).values(**row).on_conflict_do_nothing(), execution_options=counted).rowcount
+            for row in values
+        )
 
     def note(
         self,
