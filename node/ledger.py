@@ -188,7 +188,10 @@ class Ledger:
     def _arrived(self, connection: Connection, received: ReceivedInstance, now: float) -> None:
         study_uid = received.study_instance_uid
         this = Study.study_instance_uid == study_uid
-        state, revision = connection.execute(select(Study.state, Study.revision).where(this).with_for_update()).one()
+        # FOR NO KEY UPDATE: each new instance's foreign key holds the study FOR KEY SHARE, and two would deadlock.
+        state, revision = connection.execute(
+            select(Study.state, Study.revision).where(this).with_for_update(key_share=True)
+        ).one()
         change: dict[str, Any] = {"last_received_at": now}
         if state == "assembling":
             change["due_at"] = now

@@ -115,7 +115,7 @@ class Outbox:
     ) -> bool:
         uid = claimed.study_instance_uid
         held = and_(Study.study_instance_uid == uid, Study.state == "analysing", Study.claim_token == claimed.token)
-        state = connection.execute(select(Study.revision).where(held).with_for_update()).one_or_none()
+        state = connection.execute(select(Study.revision).where(held).with_for_update(key_share=True)).one_or_none()
         if state is None:
             return False
         change: dict[str, Any] = {
