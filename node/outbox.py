@@ -125,20 +125,21 @@ class Outbox:
             "outcome": outcome,
             "reason": reason,
         }
-        if self._has_late_images(connection, uid):
+        if self._has_late_instances(connection, uid):
             change |= {"state": "assembling", "due_at": now, "revision": claimed.revision + 1, "deaths": 0}
             self._ledger.note(connection, now, "late", uid, revision=claimed.revision + 1)
         connection.execute(update(Study).where(held).values(**change))
         return True
 
     @staticmethod
-    def _has_late_images(connection: Connection, study_instance_uid: str) -> bool:
-        late = select(func.count()).where(
-            Instance.study_instance_uid == study_instance_uid,
-            Instance.revision.is_(None),
-            Instance.routed_to != UNROUTED,
+    def _has_late_instances(connection: Connection, study_instance_uid: str) -> bool:
+        """A dose report or foreign SR counts in a study of nothing else only, as one after the answer does."""
+        of_study = Instance.study_instance_uid == study_instance_uid
+        every = set(connection.scalars(select(Instance.routed_to).where(of_study).distinct()))
+        late = set(
+            connection.scalars(select(Instance.routed_to).where(of_study, Instance.revision.is_(None)).distinct())
         )
-        return bool(connection.scalar(late))
+        return bool(late) and (late != {UNROUTED} or every == {UNROUTED})
 
     def _add(  # noqa: PLR0917 # private, called once
         self,
