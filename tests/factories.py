@@ -1,374 +1,463 @@
-"""Small, complete DICOM files for tests, the same bytes at every run, and a large one that is never held in memory.
+"""Small DICOM instances with complete headers, the same bytes for the same arguments.
 
-Every factory takes overrides by DICOM keyword, which win over what it would write; None leaves the element out and ""
-leaves it empty. The content is made up: a half ellipse of tissue on a black ground.
+Keyword arguments beyond the named ones set any element by its keyword; None removes it::
+
+    small_mammogram(path, laterality="L", view="CC", PresentationIntentType="FOR PROCESSING", StudyID=None)
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import (
+    UID,
     BreastTomosynthesisImageStorage,
+    DeflatedExplicitVRLittleEndian,
     DigitalMammographyXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     UltrasoundImageStorage,
     XRayRadiationDoseSRStorage,
 )
 
-from tests.factory_parts import (
-    VIEW_CODES,
-    Pixels,
-    breast_pixels,
-    code,
-    content,
-    encode,
-    grey_image,
-    item,
-    mammography,
-    put,
-    seed_of,
-    study,
-    uid_of,
-    write,
-)
+ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
+"""Encapsulated Uncompressed Explicit VR Little Endian (PS3.5 A.4.11), for which pydicom has no constant."""
+NATIVE_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
+STANDARD_VIEWS: Final = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
+VIEW_CODES: Final = {  # CID 4014
+    "CC": Code("399162004", "SCT", "cranio-caudal"),
+    "MLO": Code("399368009", "SCT", "medio-lateral oblique"),
+    "ML": Code("399260004", "SCT", "medio-lateral"),
+    "LM": Code("399352003", "SCT", "latero-medial"),
+}
+ORIENTATIONS: Final = {  # row and column direction of a breast whose chest wall is at the image's edge
+    ("L", "CC"): ["A", "R"],
+    ("R", "CC"): ["P", "L"],
+    ("L", "MLO"): ["A", "FR"],
+    ("R", "MLO"): ["P", "FL"],
+}
 
-__all__ = [
-    "STANDARD_VIEWS",
-    "STUDY_INSTANCE_UID",
-    "VIEW_CODES",
-    "breast_pixels",
-    "large_tomosynthesis",
-    "small_dose_sr",
-    "small_exam",
-    "small_mammogram",
-    "small_ultrasound",
-    "uid_of",
-]
 
-STANDARD_VIEWS = (("L", "CC"), ("R", "CC"), ("L", "MLO"), ("R", "MLO"))
-STUDY_INSTANCE_UID = uid_of("study")
+def uid(*parts: object) -> str:
+    """UID made from any values: 2.25 and 128 bits of a digest (PS3.5 B.2)."""
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+
+
+STUDY_INSTANCE_UID: Final = uid("study")
 
 
 def small_mammogram(
-    path: Path,
+    path: Path | None = None,
     *,
-    laterality: str = "L",
-    view: str = "CC",
+    laterality: str,
+    view: str,
     rows: int = 64,
     columns: int = 48,
+    number: int = 1,
     study_instance_uid: str = STUDY_INSTANCE_UID,
     sop_instance_uid: str | None = None,
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
-    pixels: Pixels | None = None,
-    **overrides: Any,
-) -> Path:
-    """Write a digital mammogram for presentation of a few kilobytes and return `path`.
+    pixels: NDArray[np.uint16] | None = None,
+    **elements: Any,
+) -> Dataset:
+    """Make a Digital Mammography X-Ray Image, For Presentation (PS3.3 A.26) of 12 bits, some 8 kB.
 
     Parameters
     ----------
-    path : pathlib.Path
-        The file; its folder exists.
-    laterality : str
-        ``"L"`` or ``"R"``.
+    path : pathlib.Path, optional
+        Where to write the file.
+    laterality : {"L", "R"}
     view : str
-        A key of `VIEW_CODES`.
-    rows, columns : int
-        Size; with `pixels`, theirs.
-    study_instance_uid : str
-        The study; series and instance UIDs follow from it, the breast and the view.
-    sop_instance_uid : str or None
-        None: derived.
+        View Position, for instance "CC" or "MLO".
+    number : int
+        Instance Number; two images of one study and view differ in it, and so in their UID and pixels.
     transfer_syntax_uid : str
-        Explicit or Implicit VR Little Endian, or any that pydicom can compress to (RLE, JPEG-LS, JPEG 2000).
-    pixels : numpy.ndarray or None
-        (rows, columns) uint16, 0 to 4095, 0 black; None: a made-up breast.
-    **overrides
-        Elements by keyword.
+        Native ones, RLE, JPEG-LS and JPEG 2000 (what pydicom can write).
+    pixels : numpy.ndarray, optional
+        Shape ``(rows, columns)``, uint16, 0 to 4095, in place of the half disc at the chest wall.
+    **elements
+        Any element by keyword; None removes it.
 
-    Source: PS3.3 A.26, Digital Mammography X-Ray Image IOD.
+    Returns
+    -------
+    pydicom.Dataset
+        With file meta, ready to be saved or sent.
     """
-    if pixels is None:
-        pixels = breast_pixels(rows, columns, laterality=laterality, seed=f"{study_instance_uid}{laterality}{view}")
-    uid = sop_instance_uid or uid_of(study_instance_uid, laterality, view)
-    dataset = study("MG", study_instance_uid, DigitalMammographyXRayImageStorageForPresentation, uid)
-    put(dataset, mammography(laterality, view))
-    put(dataset, grey_image(pixels))
-    return write(dataset, path, transfer_syntax_uid, overrides)
+    instance_uid = sop_instance_uid or uid("mammogram", study_instance_uid, laterality, view, number)
+    dataset = _general(
+        DigitalMammographyXRayImageStorageForPresentation, instance_uid, study_instance_uid, "MG", number
+    )
+    stored = half_disc(rows, columns, laterality=laterality, seed=number) if pixels is None else pixels
+    _set(
+        dataset,
+        ImageType=["DERIVED", "PRIMARY"],
+        PresentationIntentType="FOR PRESENTATION",
+        PresentationLUTShape="IDENTITY",
+        OrganExposed="BREAST",
+        BodyPartExamined="BREAST",
+        ImageLaterality=laterality,
+        ViewPosition=view,
+        ViewCodeSequence=_view_code(view),
+        PatientOrientation=ORIENTATIONS.get((laterality, view), ["A", "R"] if laterality == "L" else ["P", "L"]),
+        AnatomicRegionSequence=[_code(Code("76752008", "SCT", "Breast"))],
+        ImagerPixelSpacing=[0.07, 0.07],
+        EstimatedRadiographicMagnificationFactor=1.0,
+        DistanceSourceToDetector=650,
+        DistanceSourceToPatient=633,
+        KVP=28,
+        ExposureInuAs=80_000,
+        ExposureTime=900,
+        BodyPartThickness=52,
+        CompressionForce=98,
+        AnodeTargetMaterial="TUNGSTEN",
+        FilterMaterial="RHODIUM",
+        OrganDose=0.012,
+        PositionerType="MAMMOGRAPHIC",
+        PositionerPrimaryAngle=0 if view == "CC" else 45,
+        DetectorType="DIRECT",
+        FieldOfViewShape="RECTANGLE",
+        BreastImplantPresent="NO",
+        PartialView="NO",
+        PixelIntensityRelationship="LOG",
+        PixelIntensityRelationshipSign=-1,
+        RescaleIntercept=0,
+        RescaleSlope=1,
+        RescaleType="US",
+        LossyImageCompression="00",
+        BurnedInAnnotation="NO",
+        WindowCenter=2048,
+        WindowWidth=4096,
+        AcquisitionContextSequence=[],
+    )
+    _set_pixel_module(dataset, stored.shape, bits_stored=12)
+    dataset.PixelData = stored.astype("<u2").tobytes()
+    return _finish(dataset, path, transfer_syntax_uid, elements)
 
 
-def small_exam(folder: Path, *, study_instance_uid: str = STUDY_INSTANCE_UID, **overrides: Any) -> list[Path]:
-    """Write the four standard views of one study into `folder` and return their paths: L-CC, R-CC, L-MLO, R-MLO."""
-    return [
-        small_mammogram(
-            folder / f"{laterality}-{view}.dcm",
-            laterality=laterality,
-            view=view,
-            study_instance_uid=study_instance_uid,
-            **{"InstanceNumber": number, **overrides},
-        )
-        for number, (laterality, view) in enumerate(STANDARD_VIEWS, 1)
-    ]
+def screening_exam(folder: Path, **arguments: Any) -> list[Path]:
+    """Write the four standard views (R and L, CC and MLO) of one study; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{laterality}_{view}.dcm" for laterality, view in STANDARD_VIEWS]
+    for number, (path, (laterality, view)) in enumerate(zip(paths, STANDARD_VIEWS, strict=True), start=1):
+        small_mammogram(path, laterality=laterality, view=view, number=number, **arguments)
+    return paths
 
 
 def small_ultrasound(
-    path: Path,
+    path: Path | None = None,
     *,
-    laterality: str = "L",
     rows: int = 64,
     columns: int = 48,
+    number: int = 1,
     study_instance_uid: str = STUDY_INSTANCE_UID,
     sop_instance_uid: str | None = None,
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
-    **overrides: Any,
-) -> Path:
-    """Write a grey breast ultrasound image in 8 bits with one calibrated region of 0.1 mm a pixel; return `path`.
-
-    `columns` is even. Source: PS3.3 A.6, Ultrasound Image IOD; C.8.5.5, US Region Calibration.
-    """
-    uid = sop_instance_uid or uid_of(study_instance_uid, "US", laterality)
-    dataset = study("US", study_instance_uid, UltrasoundImageStorage, uid)
-    speckle = np.random.default_rng(seed_of(uid)).integers(20, 120, size=(rows, columns), dtype=np.uint8)
-    put(
-        dataset,
-        {
-            "ImageType": ["ORIGINAL", "PRIMARY", "", "0001"],
-            "BodyPartExamined": "BREAST",
-            "AnatomicRegionSequence": [code(Code("76752008", "SCT", "Breast"))],
-            "ImageLaterality": laterality,
-            "PatientOrientation": "",
-            "LossyImageCompression": "00",
-            "BurnedInAnnotation": "NO",
-            "SequenceOfUltrasoundRegions": [_region(rows, columns)],
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "Rows": rows,
-            "Columns": columns,
-            "BitsAllocated": 8,
-            "BitsStored": 8,
-            "HighBit": 7,
-            "PixelRepresentation": 0,
-            "PixelData": speckle.tobytes(),
-        },
-    )
-    dataset["PixelData"].VR = "OB"
-    return write(dataset, path, transfer_syntax_uid, overrides)
-
-
-def _region(rows: int, columns: int) -> Dataset:
-    return item(
-        RegionSpatialFormat=1,  # 2D
-        RegionDataType=1,  # tissue
+    **elements: Any,
+) -> Dataset:
+    """Make an Ultrasound Image (PS3.3 A.6): RGB, one calibrated tissue region; parameters as of `small_mammogram`."""
+    instance_uid = sop_instance_uid or uid("ultrasound", study_instance_uid, number)
+    dataset = _general(UltrasoundImageStorage, instance_uid, study_instance_uid, "US", number)
+    region = Dataset()
+    _set(
+        region,
+        RegionSpatialFormat=1,
+        RegionDataType=1,
         RegionFlags=0,
         RegionLocationMinX0=0,
         RegionLocationMinY0=0,
         RegionLocationMaxX1=columns - 1,
         RegionLocationMaxY1=rows - 1,
-        PhysicalUnitsXDirection=3,  # cm
+        PhysicalUnitsXDirection=3,
         PhysicalUnitsYDirection=3,
         PhysicalDeltaX=0.01,
         PhysicalDeltaY=0.01,
     )
+    _set(
+        dataset,
+        ImageType=["ORIGINAL", "PRIMARY", "BREAST", "0001"],
+        BodyPartExamined="BREAST",
+        Laterality="L",
+        PatientOrientation=[],
+        SequenceOfUltrasoundRegions=[region],
+        LossyImageCompression="00",
+        BurnedInAnnotation="NO",
+    )
+    _set_pixel_module(dataset, (rows, columns), bits_stored=8)
+    _set(dataset, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    grey = half_disc(rows, columns, laterality="L", seed=number) >> 4
+    dataset.PixelData = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2).tobytes()
+    return _finish(dataset, path, transfer_syntax_uid, elements)
 
 
 def small_dose_sr(
-    path: Path,
+    path: Path | None = None,
     *,
+    number: int = 1,
     study_instance_uid: str = STUDY_INSTANCE_UID,
     sop_instance_uid: str | None = None,
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
-    **overrides: Any,
-) -> Path:
-    """Write an X-Ray Radiation Dose SR with little in it, as modalities add to a study; return `path`.
-
-    Source: PS3.3 A.35.8; of PS3.16 TID 10001 it holds the procedure reported and the scope of accumulation.
-    """
-    uid = sop_instance_uid or uid_of(study_instance_uid, "dose")
-    dataset = study("SR", study_instance_uid, XRayRadiationDoseSRStorage, uid)
-    put(
+    **elements: Any,
+) -> Dataset:
+    """Make an X-Ray Radiation Dose SR (PS3.3 A.35.8) with the first rows of TID 10001 for projection X-ray."""
+    instance_uid = sop_instance_uid or uid("dose", study_instance_uid, number)
+    dataset = _general(XRayRadiationDoseSRStorage, instance_uid, study_instance_uid, "SR", number)
+    template = Dataset()
+    _set(template, MappingResource="DCMR", TemplateIdentifier="10001")
+    procedure = _content("HAS CONCEPT MOD", "CODE", Code("121058", "DCM", "Procedure reported"))
+    procedure.ConceptCodeSequence = [_code(Code("71651007", "SCT", "Mammography"))]
+    intent = _content("HAS CONCEPT MOD", "CODE", Code("363703001", "SCT", "Has Intent"))
+    intent.ConceptCodeSequence = [_code(Code("360156006", "SCT", "Screening Intent"))]
+    procedure.ContentSequence = [intent]
+    observer = _content("HAS OBS CONTEXT", "CODE", Code("121005", "DCM", "Observer Type"))
+    observer.ConceptCodeSequence = [_code(Code("121007", "DCM", "Device"))]
+    device = _content("HAS OBS CONTEXT", "UIDREF", Code("121012", "DCM", "Device Observer UID"))
+    device.UID = uid("device")
+    _set(
         dataset,
-        {
-            "CompletionFlag": "COMPLETE",
-            "VerificationFlag": "UNVERIFIED",
-            "ReferencedPerformedProcedureStepSequence": [],
-            "PerformedProcedureCodeSequence": [],
-            "ValueType": "CONTAINER",
-            "ContinuityOfContent": "SEPARATE",
-            "ConceptNameCodeSequence": [code(Code("113701", "DCM", "X-Ray Radiation Dose Report"))],
-            "ContentTemplateSequence": [item(MappingResource="DCMR", TemplateIdentifier="10001")],
-            "ContentSequence": [_procedure_reported(), _scope(study_instance_uid)],
-        },
+        InstanceNumber=number,
+        CompletionFlag="COMPLETE",
+        VerificationFlag="UNVERIFIED",
+        ReferencedPerformedProcedureStepSequence=[],
+        PerformedProcedureCodeSequence=[],
+        ValueType="CONTAINER",
+        ConceptNameCodeSequence=[_code(Code("113701", "DCM", "X-Ray Radiation Dose Report"))],
+        ContinuityOfContent="SEPARATE",
+        ContentTemplateSequence=[template],
+        ContentSequence=[procedure, observer, device],
     )
-    return write(dataset, path, transfer_syntax_uid, overrides)
-
-
-def _procedure_reported() -> Dataset:
-    intent = content(
-        "CODE",
-        Code("363703001", "SCT", "Has Intent"),
-        "HAS CONCEPT MOD",
-        ConceptCodeSequence=[code(Code("261004008", "SCT", "Diagnostic Intent"))],
-    )
-    return content(
-        "CODE",
-        Code("121058", "DCM", "Procedure reported"),
-        "HAS CONCEPT MOD",
-        ConceptCodeSequence=[code(Code("71651007", "SCT", "Mammography"))],
-        ContentSequence=[intent],
-    )
-
-
-def _scope(study_instance_uid: str) -> Dataset:
-    name = Code("110180", "DCM", "Study Instance UID")
-    return content(
-        "CODE",
-        Code("113705", "DCM", "Scope of Accumulation"),
-        "HAS OBS CONTEXT",
-        ConceptCodeSequence=[code(Code("113014", "DCM", "Study"))],
-        ContentSequence=[content("UIDREF", name, "HAS PROPERTIES", UID=study_instance_uid)],
-    )
+    return _finish(dataset, path, transfer_syntax_uid, elements)
 
 
 def large_tomosynthesis(
     path: Path,
     size_bytes: int,
     *,
-    laterality: str = "L",
-    view: str = "CC",
-    rows: int = 1024,
-    columns: int = 768,
+    rows: int = 2048,
+    columns: int = 1024,
+    transfer_syntax_uid: str = ExplicitVRLittleEndian,
     study_instance_uid: str = STUDY_INSTANCE_UID,
     sop_instance_uid: str | None = None,
-    **overrides: Any,
-) -> Path:
-    """Write a breast tomosynthesis object of exactly `size_bytes`, one frame in memory at a time; return `path`.
-
-    As many frames as fit; the rest is Data Set Trailing Padding (FFFC,FFFC). Explicit VR Little Endian.
+    **elements: Any,
+) -> Dataset:
+    """Write a Breast Tomosynthesis Image (PS3.3 A.55), frame after frame; memory holds one frame.
 
     Parameters
     ----------
     size_bytes : int
-        Even; enough for the header and one frame of `rows` by `columns`; pixel data and padding below 4 GiB.
+        Size of the file: at least this, and less than a frame and the header more.
+    rows, columns : int
+        Of a frame of 16 bits, 4 MiB by default.
+    transfer_syntax_uid : str
+        Explicit VR Little Endian: one run of bytes, at most 4 GB; or
+        `ENCAPSULATED_UNCOMPRESSED`: one item a frame.
 
-    Raises
-    ------
-    ValueError
-        The size cannot be made.
-
-    Source: PS3.3 A.55, Breast Tomosynthesis Image IOD; PS3.5 7.1.2 for the elements that are written by hand.
+    Returns
+    -------
+    pydicom.Dataset
+        The header, without pixels.
     """
-    uid = sop_instance_uid or uid_of(study_instance_uid, "tomosynthesis", laterality, view, size_bytes)
-
-    def header(frames: int) -> bytes:
-        dataset = study("MG", study_instance_uid, BreastTomosynthesisImageStorage, uid)
-        put(dataset, _tomosynthesis(laterality, view, rows, columns, frames))
-        return encode(dataset, ExplicitVRLittleEndian, overrides)
-
     frame_bytes = rows * columns * 2
-    frames = _frames_that_fit(size_bytes, frame_bytes, header)
-    picture = breast_pixels(rows, columns, laterality=laterality, seed=uid).astype("<u2")
-    with path.open("wb") as file:
-        file.write(header(frames))
-        file.write(_long_element(0x7FE0, 0x0010, b"OW", frames * frame_bytes))
-        for frame in range(frames):
-            file.write(np.roll(picture, frame, axis=0).tobytes())
-        padding = size_bytes - file.tell()
-        if padding:
-            file.write(_long_element(0xFFFC, 0xFFFC, b"OB", padding - _LONG_ELEMENT_BYTES))
-            file.truncate(size_bytes)  # the padding's zeros
-    return path
+    frames = max(1, -(-size_bytes // frame_bytes))
+    instance_uid = sop_instance_uid or uid("tomosynthesis", study_instance_uid, frames, rows, columns)
+    dataset = _general(BreastTomosynthesisImageStorage, instance_uid, study_instance_uid, "MG", 1)
+    _set(
+        dataset,
+        ImageType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"],
+        NumberOfFrames=frames,
+        VolumetricProperties="VOLUME",
+        VolumeBasedCalculationTechnique="TOMOSYNTHESIS",
+        PixelPresentation="MONOCHROME",
+        ContentQualification="RESEARCH",
+        PresentationLUTShape="IDENTITY",
+        LossyImageCompression="00",
+        BurnedInAnnotation="NO",
+        BreastImplantPresent="NO",
+        AcquisitionContextSequence=[],
+        SharedFunctionalGroupsSequence=[_shared_groups()],
+        PerFrameFunctionalGroupsSequence=[_frame_groups(index) for index in range(frames)],
+    )
+    dimension_uid = uid("dimensions", instance_uid)
+    _set(dataset, DimensionOrganizationSequence=[_with(DimensionOrganizationUID=dimension_uid)])
+    _set_pixel_module(dataset, (rows, columns), bits_stored=12)
+    header = _finish(dataset, path, transfer_syntax_uid, elements)
+    frame = half_disc(rows, columns, laterality="L", seed=1).astype("<u2").tobytes()
+    with path.open("ab") as file:
+        if transfer_syntax_uid == ENCAPSULATED_UNCOMPRESSED:
+            _append_items(file, frame, frames)
+        else:
+            file.write(b"\xe0\x7f\x10\x00OW\0\0" + (frame_bytes * frames).to_bytes(4, "little"))
+            for stamped in _stamped(frame, frames):
+                file.write(stamped)
+    return header
 
 
-_LONG_ELEMENT_BYTES = 12
+def half_disc(rows: int, columns: int, *, laterality: str, seed: int) -> NDArray[np.uint16]:
+    """Make a bright half disc on black at the left edge (L) or the right edge (R).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(rows, columns)``, uint16, 0 to 4095.
+    """
+    y, x = np.ogrid[:rows, :columns]
+    distance = np.hypot((y - rows / 2) / (rows / 2), x / (columns * 0.8))
+    texture = (x * 7 + y * 13 + (x * y) % 31 + seed * 17) % 256
+    picture = np.where(distance < 0.9, 1200 + 1600 * (1 - distance) + texture, 0).astype(np.uint16)
+    return picture if laterality == "L" else np.ascontiguousarray(picture[:, ::-1])
 
 
-def _long_element(group: int, element: int, vr: bytes, length: int) -> bytes:
-    """Tag, VR, two reserved bytes and a 32 bit length: PS3.5 table 7.1-1."""
-    return struct.pack("<HH2sHI", group, element, vr, 0, length)
+def _append_items(file: BinaryIO, frame: bytes, frames: int) -> None:
+    """Encapsulated pixel data with an empty offset table (PS3.5 A.4)."""
+    file.write(b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0")
+    for stamped in _stamped(frame, frames):
+        file.write(b"\xfe\xff\x00\xe0" + len(frame).to_bytes(4, "little"))
+        file.write(stamped)
+    file.write(b"\xfe\xff\xdd\xe0\0\0\0\0")
 
 
-def _frames_that_fit(size_bytes: int, frame_bytes: int, header: Callable[[int], bytes]) -> int:
-    frames = size_bytes // frame_bytes
-    if size_bytes % 2 or frames * frame_bytes >= 2**32 - 1:
-        raise ValueError(f"{size_bytes} bytes: an even size is needed, and less than 4 GiB of pixels")
-    while frames > 0:
-        left = size_bytes - len(header(frames)) - _LONG_ELEMENT_BYTES - frames * frame_bytes
-        if left == 0 or left >= _LONG_ELEMENT_BYTES:
-            return frames
-        frames -= 1
-    raise ValueError(f"{size_bytes} bytes do not hold the header and one frame of {frame_bytes} bytes")
+def _stamped(frame: bytes, frames: int) -> Iterator[bytearray]:
+    """The frame again and again, its last pixel being the frame's number."""
+    stamped = bytearray(frame)
+    for index in range(frames):
+        stamped[-2:] = (index % 4096).to_bytes(2, "little")
+        yield stamped
 
 
-def _tomosynthesis(laterality: str, view: str, rows: int, columns: int, frames: int) -> dict[str, Any]:
-    grey = grey_image(np.zeros((1, 1), dtype=np.uint16))
-    for keyword in ("PixelData", "PixelIntensityRelationship", "PixelIntensityRelationshipSign"):
-        del grey[keyword]
-    for keyword in ("RescaleIntercept", "RescaleSlope", "RescaleType", "WindowCenter", "WindowWidth"):
-        del grey[keyword]  # these are in the functional groups
-    view_item = code(VIEW_CODES[view])
-    view_item.ViewModifierCodeSequence = []
-    return {
-        **grey,
-        "Rows": rows,
-        "Columns": columns,
-        "NumberOfFrames": frames,
-        "ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"],
-        "PresentationIntentType": "FOR PRESENTATION",
-        "BodyPartExamined": "BREAST",
-        "AcquisitionDateTime": "20200301101600",
-        "AcquisitionNumber": 1,
-        "ContentQualification": "RESEARCH",
-        "PixelPresentation": "MONOCHROME",
-        "VolumetricProperties": "VOLUME",
-        "VolumeBasedCalculationTechnique": "TOMOSYNTHESIS",
-        "BurnedInAnnotation": "NO",
-        "LossyImageCompression": "00",
-        "BreastImplantPresent": "NO",
-        "ViewCodeSequence": [view_item],
-        "FrameOfReferenceUID": uid_of("tomosynthesis", laterality, view),
-        "PositionReferenceIndicator": "",
-        "AcquisitionContextSequence": [],
-        "DimensionOrganizationSequence": [item(DimensionOrganizationUID=uid_of("dimension"))],
-        "DimensionIndexSequence": [
-            item(
-                DimensionOrganizationUID=uid_of("dimension"),
-                DimensionIndexPointer=0x00200032,  # Image Position (Patient)
-                FunctionalGroupPointer=0x00209113,  # Plane Position Sequence
-            )
-        ],
-        "SharedFunctionalGroupsSequence": [_shared_groups(laterality)],
-        "PerFrameFunctionalGroupsSequence": [_frame_groups(number) for number in range(frames)],
-    }
-
-
-def _shared_groups(laterality: str) -> Dataset:
-    anatomy = item(AnatomicRegionSequence=[code(Code("76752008", "SCT", "Breast"))], FrameLaterality=laterality)
-    return item(
-        PixelMeasuresSequence=[item(PixelSpacing=[0.1, 0.1], SliceThickness=1)],
-        PlaneOrientationSequence=[item(ImageOrientationPatient=[0, -1, 0, 0, 0, -1])],
+def _shared_groups() -> Dataset:
+    groups = Dataset()
+    anatomy = _with(
+        AnatomicRegionSequence=[_code(Code("76752008", "SCT", "Breast"))],
+        FrameLaterality="L",
+    )
+    _set(
+        groups,
         FrameAnatomySequence=[anatomy],
-        PixelValueTransformationSequence=[item(RescaleIntercept=0, RescaleSlope=1, RescaleType="US")],
-        FrameVOILUTSequence=[item(WindowCenter=2048, WindowWidth=4096)],
+        PixelMeasuresSequence=[_with(SliceThickness=1.0, PixelSpacing=[0.1, 0.1])],
+        PixelValueTransformationSequence=[_with(RescaleIntercept=0, RescaleSlope=1, RescaleType="US")],
+        FrameVOILUTSequence=[_with(WindowCenter=2048, WindowWidth=4096)],
+        PlaneOrientationSequence=[_with(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])],
+    )
+    return groups
+
+
+def _frame_groups(index: int) -> Dataset:
+    frame_type = _with(
+        FrameType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"],
+        PixelPresentation="MONOCHROME",
+        VolumetricProperties="VOLUME",
+        VolumeBasedCalculationTechnique="TOMOSYNTHESIS",
+    )
+    content = _with(StackID="1", InStackPositionNumber=index + 1, FrameAcquisitionNumber=1)
+    return _with(
+        XRay3DFrameTypeSequence=[frame_type],
+        FrameContentSequence=[content],
+        PlanePositionSequence=[_with(ImagePositionPatient=[float(index), 0.0, 0.0])],
     )
 
 
-def _frame_groups(number: int) -> Dataset:
-    return item(
-        XRay3DFrameTypeSequence=[
-            item(
-                FrameType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"],
-                PixelPresentation="MONOCHROME",
-                VolumetricProperties="VOLUME",
-                VolumeBasedCalculationTechnique="TOMOSYNTHESIS",
-                ReconstructionIndex=1,
-            )
-        ],
-        FrameContentSequence=[item(StackID="1", InStackPositionNumber=number + 1, DimensionIndexValues=[number + 1])],
-        PlanePositionSequence=[item(ImagePositionPatient=[number, 0, 0])],
+def _general(sop_class_uid: str, instance_uid: str, study_uid: str, modality: str, number: int) -> Dataset:
+    """Patient, study, series, equipment and SOP common modules."""
+    return _with(
+        SpecificCharacterSet="ISO_IR 192",
+        SOPClassUID=sop_class_uid,
+        SOPInstanceUID=instance_uid,
+        StudyInstanceUID=study_uid,
+        SeriesInstanceUID=uid("series", study_uid, sop_class_uid),
+        Modality=modality,
+        StudyDate="20250102",
+        SeriesDate="20250102",
+        ContentDate="20250102",
+        AcquisitionDate="20250102",
+        StudyTime="101500",
+        SeriesTime="101500",
+        ContentTime=f"1016{number % 60:02d}",
+        AcquisitionTime=f"1016{number % 60:02d}",
+        AcquisitionDateTime=f"202501021016{number % 60:02d}",
+        AccessionNumber="ACC0001",
+        StudyID="STUDY1",
+        StudyDescription="Screening mammography",
+        ReferringPhysicianName="Referrer^Anna",
+        PatientName="Test^Breast",
+        PatientID="PATIENT1",
+        PatientBirthDate="19650403",
+        PatientSex="F",
+        PatientAge="059Y",
+        Manufacturer="mammonode tests",
+        ManufacturerModelName="factory",
+        DeviceSerialNumber="1",
+        SoftwareVersions="1",
+        InstitutionName="Test hospital",
+        SeriesNumber=1,
+        InstanceNumber=number,
+        AcquisitionNumber=number,
     )
+
+
+def _set_pixel_module(dataset: Dataset, shape: tuple[int, ...], *, bits_stored: int) -> None:
+    _set(
+        dataset,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        Rows=shape[0],
+        Columns=shape[1],
+        BitsAllocated=16 if bits_stored > 8 else 8,
+        BitsStored=bits_stored,
+        HighBit=bits_stored - 1,
+        PixelRepresentation=0,
+    )
+
+
+def _finish(dataset: Dataset, path: Path | None, transfer_syntax_uid: str, elements: dict[str, Any]) -> Dataset:
+    """Apply the caller's elements, add the file meta, compress, write."""
+    _set(dataset, **elements)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.ImplementationClassUID = uid("implementation")
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax_uid
+    if "PixelData" in dataset and transfer_syntax_uid not in NATIVE_SYNTAXES:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.compress(transfer_syntax_uid, generate_instance_uid=False)
+    if path is not None:
+        dataset.save_as(path, enforce_file_format=True)
+    return dataset
+
+
+def _with(**elements: Any) -> Dataset:
+    dataset = Dataset()
+    _set(dataset, **elements)
+    return dataset
+
+
+def _set(dataset: Dataset, **elements: Any) -> None:
+    for keyword, value in elements.items():
+        if value is None:
+            dataset.pop(keyword, None)
+        else:
+            setattr(dataset, keyword, value)
+
+
+def _code(code: Code) -> Dataset:
+    return _with(CodeValue=code.value, CodingSchemeDesignator=code.scheme_designator, CodeMeaning=code.meaning)
+
+
+def _view_code(view: str) -> Sequence:
+    if view not in VIEW_CODES:
+        return Sequence()
+    item = _code(VIEW_CODES[view])
+    item.ViewModifierCodeSequence = []
+    return Sequence([item])
+
+
+def _content(relationship: str, value_type: str, name: Code) -> Dataset:
+    return _with(RelationshipType=relationship, ValueType=value_type, ConceptNameCodeSequence=[_code(name)])
