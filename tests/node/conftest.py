@@ -1,0 +1,66 @@
+"""The ledger on both databases, and what stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from node.database import migrate, open_engine
+from node.ledger import Ledger
+from node.outbox import Outbox
+from tests.peers.servers import Postgres, ProgramMissing, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One server for all tests, a database for each."""
+    try:
+        with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+            yield server
+    except ProgramMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.fresh_database()
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A migrated, empty database: SQLite, and PostgreSQL where it is installed."""
+    engine = open_engine(database_url)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    """An empty ledger on each kind of database."""
+    return Ledger(engine)
+
+
+@pytest.fixture
+def outbox(ledger: Ledger, tmp_path: Path) -> Outbox:
+    """An empty outbox beside `ledger`."""
+    return Outbox(ledger, tmp_path / "outbox")
+
+
+@pytest.fixture
+def sqlite_ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger for tests in which the database makes no difference."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    migrate(engine)
+    yield Ledger(engine)
+    engine.dispose()
