@@ -14,14 +14,14 @@ from models.predictor import Classifier, Detector
 from pipelines import reasons
 from pipelines.contract import AnalysisOptions, Reason
 
-DETECTOR: Final = "fpnnet"
-CLASSIFIER: Final = "sppnet"
-SPOKEN_NAMES: Final = {DETECTOR: "FPNNet", CLASSIFIER: "SPPNet"}
+DETECTOR: Final = "FPNNet"
+CLASSIFIER: Final = "SPPNet"
 
 
 class Card(Protocol):
     """What is known of a model without loading it."""
 
+    @property
     def identity(self) -> ModelIdentity:
         """Name, version, weights (None without), operating point."""
         ...
@@ -80,7 +80,7 @@ class Networks:
         found = self._available(DETECTOR, self._models.load_detector, options)
         if found.network is None:
             return found
-        return replace(found, identity=found.network.identity(options.min_score))
+        return replace(found, identity=found.network.identity_at(options.min_score))
 
     def classifier(self, options: AnalysisOptions) -> Available[Classifier]:
         """SPPNet."""
@@ -103,12 +103,12 @@ class Networks:
         try:
             network = load(name, options.device, options.weights_dir)
         except WeightsMissing:
-            reason = reasons.no_weights(SPOKEN_NAMES[name])
+            reason = reasons.no_weights(name)
         except WeightsMismatch:
-            reason = reasons.weights_mismatch(SPOKEN_NAMES[name])
+            reason = reasons.weights_mismatch(name)
         else:
             return Available(identity=identity, network=network, unavailable=None)
         return Available(identity=replace(identity, weights_sha256=None), network=None, unavailable=reason)
 
     def _identity(self, name: str, options: AnalysisOptions) -> ModelIdentity:
-        return self._models.describe_model(name, options.weights_dir).identity()
+        return self._models.describe_model(name, options.weights_dir).identity

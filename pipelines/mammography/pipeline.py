@@ -150,10 +150,10 @@ def _with_networks(
     options: AnalysisOptions,
 ) -> ImageResult:
     """Run the networks and bring what they say back to stored pixels."""
-    identity = detector.identity(options.min_score)
+    identity = detector.identity_at(options.min_score)
     framed = _framed(standard, detector.canonical_spacing_mm)
     wants_heat = "heatmap" in options.kinds
-    output = detector.predict(framed.image, options.min_score, wants_heat)
+    output = detector.predict(framed.image, min_score=options.min_score, with_activation=wants_heat)
     detections = _in_stored_pixels(output, framed.transform)
     heat = output.activation if wants_heat else None
     opinion = None

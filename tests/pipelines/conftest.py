@@ -22,7 +22,7 @@ from pipelines.phantom import PhantomPatient, mammogram
 WEIGHTS = "ab" * 32
 IDENTITIES = {
     name: ModelIdentity(name=name, version="0.0", weights_sha256=WEIGHTS, operating_point={"score_threshold": 0.3})
-    for name in ("fpnnet", "sppnet")
+    for name in ("FPNNet", "SPPNet")
 }
 
 
@@ -30,7 +30,6 @@ IDENTITIES = {
 class FakeDetector:
     """Finds what is brighter than `threshold`: one malignant box around all of it."""
 
-    name: str = "fpnnet"
     device: str = "cpu"
     canonical_spacing_mm: float = 0.1
     threshold: float = 0.9
@@ -40,16 +39,20 @@ class FakeDetector:
     seen: list[ModelImage] = field(default_factory=list)
     warm: bool = False
 
-    def identity(self, min_score: float | None = None) -> ModelIdentity:
+    @property
+    def identity(self) -> ModelIdentity:
+        return IDENTITIES["FPNNet"]
+
+    def identity_at(self, min_score: float | None) -> ModelIdentity:
         in_force = {} if min_score is None else {"score_threshold": min_score}
-        known = IDENTITIES["fpnnet"]
+        known = IDENTITIES["FPNNet"]
         return replace(known, operating_point={**known.operating_point, **in_force})
 
     def warm_up(self) -> None:
         self.warm = True
 
     def predict(
-        self, image: ModelImage, min_score: float | None = None, with_activation: bool = False
+        self, image: ModelImage, *, min_score: float | None = None, with_activation: bool = True
     ) -> DetectionOutput:
         self.seen.append(image)
         error = self.raises[len(self.seen) - 1] if len(self.seen) <= len(self.raises) else None
@@ -67,13 +70,13 @@ class FakeDetector:
 
 @dataclass
 class FakeClassifier:
-    name: str = "sppnet"
     device: str = "cpu"
     canonical_spacing_mm: float = 0.2
     warm: bool = False
 
+    @property
     def identity(self) -> ModelIdentity:
-        return IDENTITIES["sppnet"]
+        return IDENTITIES["SPPNet"]
 
     def warm_up(self) -> None:
         self.warm = True
@@ -96,7 +99,7 @@ class FakeModels:
         return self._found(self.classifier)
 
     def describe_model(self, name: str, weights_dir: Path | None) -> Any:
-        return SimpleNamespace(identity=lambda: IDENTITIES[name])
+        return SimpleNamespace(identity=IDENTITIES[name])
 
     def _found(self, network: Any) -> Any:
         if isinstance(network, Exception):
@@ -105,7 +108,7 @@ class FakeModels:
 
 
 def no_weights() -> FakeModels:
-    return FakeModels(detector=WeightsMissing("fpnnet"), classifier=WeightsMissing("sppnet"))
+    return FakeModels(detector=WeightsMissing("FPNNet"), classifier=WeightsMissing("SPPNet"))
 
 
 def bright_box(pixels: NDArray[np.float32], threshold: float) -> tuple[float, float, float, float] | None:

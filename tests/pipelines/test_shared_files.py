@@ -1,0 +1,116 @@
+"""Every real file of the shared folder gets an answer: analysed, or not analysed with the right reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from node.analysis import study_inputs
+from pipelines.contract import PipelineResult
+from pipelines.headers import describe_mammogram, read_header
+from pipelines.mammography.pipeline import MammographyPipeline
+from pipelines.pixels import decode, standardise
+from pipelines.unrouted import UnroutedPipeline
+
+pytestmark = pytest.mark.shared
+
+ANALYSED = None
+EXPECTED: dict[str, str | None] = {
+    "mg-exam-a/L_CC.dcm": ANALYSED,
+    "mg-exam-a/L_MLO.dcm": ANALYSED,
+    "mg-exam-a/R_CC.dcm": ANALYSED,
+    "mg-exam-a/R_MLO.dcm": ANALYSED,
+    "mg-exam-b/L_CC.dcm": ANALYSED,
+    "mg-exam-b/R_CC.dcm": ANALYSED,
+    "odd/2023-04-21-RLEPlanarConfigurationYBR_FULL.dcm": "ultrasound",
+    "odd/JPGLosslessP14SV1_EPIQ.dcm": "ultrasound",
+    "odd/MG-Im-GE-SenDS-scaled.dcm": "for_processing",
+    "odd/MG-Im-GE_Seno_1_ForPresentation.dcm": "image_too_small",
+    "odd/MG-Im-GE_Seno_1_ForProcessing.dcm": "for_processing",
+    "odd/MG-Im-GE_Seno_2_ForPresentation.dcm": "image_too_small",
+    "odd/MG-Im-Hologic-PropProj.dcm": "flat_field",
+    "odd/MG-RDSR-Hologic_2D.dcm": "dose_report",
+    "odd/MG-RDSR-Hologic_mix.dcm": "dose_report",
+    "odd/MG1_J2KI.dcm": "secondary_capture",
+    "odd/MG1_JPLY.dcm": "undecodable_pixels",
+    "odd/MG_Explicit_Little.dcm": ANALYSED,  # a test pattern, but its header is that of a right CC mammogram
+    "odd/US1_J2KI.dcm": "ultrasound",
+    "odd/US1_J2KR.dcm": "ultrasound",
+    "odd/US1_RLE.dcm": "ultrasound",
+    "odd/jp2k91YBR-ICT.dcm": "ultrasound",
+    "us/USDC54BC_IM4.dcm": "secondary_capture",
+}
+ULTRASOUND_FOLDER = "us/"
+
+
+def expected(name: str) -> str | None:
+    return EXPECTED[name] if name in EXPECTED or not name.startswith(ULTRASOUND_FOLDER) else "ultrasound"
+
+
+def files(shared_dir: Path, *folders: str) -> dict[str, Path]:
+    dicom = shared_dir / "data" / "dicom"
+    return {str(path.relative_to(dicom)): path for folder in folders for path in sorted((dicom / folder).glob("*.dcm"))}
+
+
+def answers(tools: Any, models: Any, paths: list[Path], **options: Any) -> list[PipelineResult]:
+    """Each study as the node would split it among the pipelines."""
+    studies: dict[str, list[Any]] = {}
+    for path in paths:
+        uid = describe_mammogram(read_header(path)).study_instance_uid
+        studies.setdefault(uid, []).append(tools.received(path))
+    pipelines = {"mammography": MammographyPipeline(models=models), "none": UnroutedPipeline()}
+    return [
+        pipelines[name].analyse(study, tools.options(**options))
+        for uid, instances in studies.items()
+        for name, study in study_inputs(uid, 1, instances).items()
+    ]
+
+
+@pytest.mark.parametrize("weights", [True, False], ids=["with a detector", "without weights"])
+def test_every_file_gets_its_answer(tools: Any, shared_dir: Path, weights: bool) -> None:
+    found = files(shared_dir, "mg-exam-a", "mg-exam-b", "odd", "us")
+    models = tools.FakeModels() if weights else tools.no_weights()
+    results = answers(tools, models, list(found.values()), kinds=frozenset({"measurement_sr"}))
+    rows = {image.sop_instance_uid: image for result in results for image in result.images}
+    told = {}
+    for name, path in found.items():
+        row = rows[describe_mammogram(read_header(path)).sop_instance_uid]
+        told[name] = (row.outcome, row.reason.code if row.reason else None)
+    fit = ("analysed", None) if weights else ("not_analysed", "no_weights")
+    assert told == {name: fit if expected(name) is ANALYSED else ("not_analysed", expected(name)) for name in found}
+    assert all(result.reason for result in results if result.outcome != "analysed")
+    assert all([made.kind for made in result.objects] == ["measurement_sr"] for result in results)
+
+
+def test_the_real_exam_is_complete_and_the_other_lacks_its_mlo_views(tools: Any, shared_dir: Path) -> None:
+    for folder, reason, objects in (("mg-exam-a", None, 4), ("mg-exam-b", "no MLO view received", 2)):
+        (result,) = answers(tools, tools.FakeModels(), list(files(shared_dir, folder).values()))
+        assert result.outcome == "analysed"
+        assert [breast.laterality for breast in result.breasts] == ["L", "R"]
+        assert {breast.reason.text if breast.reason else None for breast in result.breasts} == {reason}
+        assert [made.kind for made in result.objects].count("heatmap") == objects
+
+
+def test_the_breast_lies_at_its_chest_wall_and_the_air_is_cropped(tools: Any, shared_dir: Path) -> None:
+    found = files(shared_dir, "mg-exam-b")
+    models = tools.FakeModels()
+    answers(tools, models, list(found.values()), kinds=frozenset({"cad_sr"}))
+    for image in models.detector.seen:
+        assert image.spacing_mm == pytest.approx((0.1, 0.1), rel=1e-3)
+        assert image.pixels.shape[1] < 0.5 * 2560 * 0.7
+        assert min(image.pixels[:, 0].max(), image.pixels[:, -1].max()) > 0  # both outer columns hold breast
+
+
+def test_the_sigmoid_and_the_luts_of_real_headers_are_applied(shared_dir: Path) -> None:
+    path = files(shared_dir, "odd")["odd/MG-Im-GE_Seno_1_ForPresentation.dcm"]
+    header = describe_mammogram(read_header(path))
+    dataset = dcmread(path)
+    stored = dataset.pixel_array.astype(int)
+    first, table = dataset.VOILUTSequence[0].LUTDescriptor[1], np.array(dataset.VOILUTSequence[0].LUTData)
+    shown = standardise(decode(path), header).pixels
+    assert np.allclose(shown, table[stored - first] / 4095, atol=1e-6)
+    assert header.view == "CC"  # coded in SNM3
