@@ -181,6 +181,6 @@ def run_worker(settings: Settings, fault: Fault = no_fault, *, index: int = 0) -
     def analyse(study_instance_uid: str) -> None:
         resident().analyse(study_instance_uid)
 
-    arguments = ["worker", "--queues", QUEUE, "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    arguments = ["--quiet", "worker", "--queues", QUEUE, "--without-gossip", "--without-mingle", "--without-heartbeat"]
     arguments += ["--loglevel", "WARNING", "--hostname", f"mammonode-{os.getpid()}@%h"]
     app.worker_main(arguments)

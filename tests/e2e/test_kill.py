@@ -1,0 +1,113 @@
+"""kill -9 of each part at every step of a study's way: nothing acknowledged is lost, everything is answered once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom.filereader import read_file_meta_info
+
+from node.database import open_engine
+from node.ledger import Ledger
+from node.outbox import Outbox
+from node.scu import FileToSend, NoAssociation, Peer, associated, contexts_for, store
+from node.settings import load_settings
+from tests.e2e.harness import Destination, NodeUnderTest, RecordingPacs, free_port, node_under_test, wait_until
+from tests.factories import small_mammogram
+
+STEPS = [
+    ("scp", "received"),
+    ("scp", "spooled"),
+    ("scp", "recorded"),
+    ("dispatch", "queued"),
+    ("dispatch", "published"),
+    ("dispatch", "stored"),
+    ("dispatch", "settled"),
+    ("worker", "claimed"),
+    ("worker", "analysed"),
+    ("worker", "results_written"),
+    ("worker", "published"),
+]
+VIEWS = [("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO")]
+STUDY_UID = "1.2.826.0.1.3680043.8.498.1001"
+
+
+def four_views(folder: Path) -> list[FileToSend]:
+    folder.mkdir()
+    files = []
+    for number, (laterality, view) in enumerate(VIEWS):
+        path = small_mammogram(
+            folder / f"{laterality}_{view}.dcm",
+            laterality=laterality,
+            view=view,
+            study_instance_uid=STUDY_UID,
+            sop_instance_uid=f"{STUDY_UID}.{number + 1}",
+        )
+        meta = read_file_meta_info(path)
+        files.append(
+            FileToSend(
+                path=path,
+                sop_class_uid=meta.MediaStorageSOPClassUID,
+                transfer_syntax_uid=meta.TransferSyntaxUID,
+            )
+        )
+    return files
+
+
+def send_like_a_modality(node: NodeUnderTest, files: list[FileToSend]) -> None:
+    """Send what is not yet acknowledged, again and again, until all of it is."""
+    peer = Peer(calling_ae_title="MODALITY", called_ae_title="MAMMONODE", host="127.0.0.1", port=node.port, timeout_s=5)
+    left = list(files)
+
+    def attempt() -> bool:
+        try:
+            with associated(peer, contexts_for(left)) as association:
+                for file in list(left):
+                    if store(association, file, message_id=1).fate == "sent":
+                        left.remove(file)
+        except NoAssociation:
+            pass
+        return not left
+
+    wait_until(attempt, 60, "the node to take every instance")
+
+
+@pytest.mark.parametrize(("part", "step"), STEPS, ids=[f"{part}-{step}" for part, step in STEPS])
+def test_a_killed_part_loses_nothing_and_answers_once(part: str, step: str, tmp_path: Path) -> None:
+    pacs = RecordingPacs(free_port())
+    with pacs.listening(), node_under_test(tmp_path / "node", [Destination("pacs", pacs.port)]) as node:
+        node.start_parts(faulty=part, step=step)
+        files = four_views(tmp_path / "study")
+        with node.revived():
+            send_like_a_modality(node, files)
+            settings = load_settings(node.config, {})
+            ledger = Ledger(open_engine(settings.database_url))
+            outbox = Outbox(ledger, settings.outbox_dir)
+
+            def is_answered() -> bool:
+                row = ledger.study(STUDY_UID)
+                sent = [item["state"] for item in outbox.deliveries(STUDY_UID)]
+                return row is not None and row["state"] == "answered" and bool(sent) and set(sent) == {"sent"}
+
+            wait_until(is_answered, 90, "the study to be answered and delivered")
+        assert (node.folder / f"killed_{part}").exists(), "the step was never reached, so nothing was killed"
+        for number, file in enumerate(files):
+            kept = ledger.path_of(f"{STUDY_UID}.{number + 1}")
+            assert kept is not None
+            assert_same_data_set(Path(kept), file.path)
+        delivered = outbox.deliveries(STUDY_UID)
+        assert {item["revision"] for item in delivered} == {1}
+        assert set(pacs.stores) == {item["sop_instance_uid"] for item in delivered}
+        for uid, copies in pacs.stores.items():
+            assert len(set(copies)) == 1, f"{uid} was sent with differing bytes"
+
+
+def assert_same_data_set(kept: Path, sent: Path) -> None:
+    """The stored data set is the sent one, byte for byte; only the file meta is the node's own."""
+    assert data_set_bytes(kept) == data_set_bytes(sent)
+
+
+def data_set_bytes(path: Path) -> bytes:
+    content = path.read_bytes()
+    length = int.from_bytes(content[140:144], "little")
+    return content[144 + length :]
