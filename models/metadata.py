@@ -79,8 +79,9 @@ class ModelCard:
     canonical_spacing_mm: float
     problem: str | None
 
+    @property
     def identity(self) -> ModelIdentity:
-        """Say which model this is, installed or not, at its own operating point."""
+        """Which model this is, installed or not, at its own operating point."""
         return ModelIdentity(
             name=self.name,
             version=self.version,
@@ -89,9 +90,14 @@ class ModelCard:
         )
 
 
+def folder_name(name: str) -> str:
+    """Return how the folder of the model `name` is called, in the project and in a site's own weights."""
+    return name.lower()
+
+
 def bundle_dir(name: str) -> Path:
     """Return the folder of the bundle `name`."""
-    return BUNDLES_DIR / name
+    return BUNDLES_DIR / folder_name(name)
 
 
 def bundle_metadata(name: str) -> dict[str, Any]:

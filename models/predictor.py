@@ -11,8 +11,8 @@ class Predictor(Protocol):
     """A model with its weights, on a device, ready to run. Safe to call from several threads, one at a time runs."""
 
     @property
-    def name(self) -> str:
-        """Name of the bundle."""
+    def identity(self) -> ModelIdentity:
+        """Which model this is, at its own operating point."""
         ...
 
     @property
@@ -33,12 +33,12 @@ class Predictor(Protocol):
 class Detector(Predictor, Protocol):
     """Finds boxes on one image."""
 
-    def identity(self, min_score: float | None = None) -> ModelIdentity:
-        """Say which model this is; the operating point holds the score threshold in force."""
+    def identity_at(self, min_score: float | None) -> ModelIdentity:
+        """Say which model this is when `min_score` takes the place of its own score threshold."""
         ...
 
     def predict(
-        self, image: ModelImage, min_score: float | None = None, with_activation: bool = False
+        self, image: ModelImage, *, min_score: float | None = None, with_activation: bool = True
     ) -> DetectionOutput:
         """Find boxes on `image`.
 
@@ -68,10 +68,6 @@ class Detector(Predictor, Protocol):
 
 class Classifier(Predictor, Protocol):
     """Gives one probability for a whole image."""
-
-    def identity(self) -> ModelIdentity:
-        """Say which model this is, with its operating point."""
-        ...
 
     def predict(self, image: ModelImage) -> ClassificationOutput:
         """Return the probability that `image` is malignant.

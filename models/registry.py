@@ -17,8 +17,8 @@ from models.predictor import Classifier, Detector, Predictor
 from models.weights import find_weights, read_weights, verify_weights
 
 MODELS: Mapping[str, str] = {
-    "fpnnet": "models.fpnnet.predict:FPNNetPredictor",
-    "sppnet": "models.sppnet.predict:SPPNetPredictor",
+    "FPNNet": "models.fpnnet.predict:FPNNetPredictor",
+    "SPPNet": "models.sppnet.predict:SPPNetPredictor",
 }
 
 _resident: dict[tuple[str, str, Path | None], Predictor] = {}
@@ -31,7 +31,7 @@ def describe(weights_dir: Path | None = None) -> tuple[ModelCard, ...]:
     Parameters
     ----------
     weights_dir : pathlib.Path or None
-        A site's own weights, ``weights_dir/<model>/model.safetensors`` with ``metadata.json`` beside it.
+        A site's own weights, ``weights_dir/fpnnet/model.safetensors`` with ``metadata.json`` beside it.
     """
     return tuple(describe_model(name, weights_dir) for name in MODELS)
 

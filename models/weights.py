@@ -2,11 +2,11 @@
 
 Two layouts hold the same two files::
 
-    models/<model>/configs/metadata.json         the bundle's own
-    models/<model>/models/model.safetensors
+    models/fpnnet/configs/metadata.json          the bundle's own
+    models/fpnnet/models/model.safetensors
 
-    weights_dir/<model>/metadata.json            a site's own; wins as soon as the folder weights_dir/<model> exists,
-    weights_dir/<model>/model.safetensors        so that a broken override never silently runs another model
+    weights_dir/fpnnet/metadata.json             a site's own; wins as soon as the folder weights_dir/fpnnet exists,
+    weights_dir/fpnnet/model.safetensors         so that a broken override never silently runs another model
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from models.errors import WeightsMismatch, WeightsMissing
-from models.metadata import Metadata, bundle_dir, read_metadata
+from models.metadata import Metadata, bundle_dir, folder_name, read_metadata
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +73,9 @@ def find_weights(name: str, weights_dir: Path | None = None) -> WeightsPlace:
     WeightsMismatch
         The metadata beside it cannot be used, or is that of another model.
     """
-    if weights_dir is not None and (weights_dir / name).is_dir():
-        folder, metadata_path = weights_dir / name, weights_dir / name / "metadata.json"
+    own = None if weights_dir is None else weights_dir / folder_name(name)
+    if own is not None and own.is_dir():
+        folder, metadata_path = own, own / "metadata.json"
         if not (metadata_path.exists() or any(folder.glob("*.safetensors"))):
             raise WeightsMissing("no weights installed")
     else:
@@ -124,7 +125,7 @@ def write_weights(state_dict: Mapping[str, torch.Tensor], directory: Path, metad
     state_dict : mapping of str to torch.Tensor
         What ``network.state_dict()`` returns, on any device.
     directory : pathlib.Path
-        ``weights_dir/<model>``; made when it does not exist.
+        ``weights_dir/fpnnet``, say; made when it does not exist.
     metadata : mapping
         The whole metadata, e.g. from `models.metadata.bundle_metadata`, with the figures measured for these weights.
 

@@ -1,0 +1,205 @@
+"""The network: torchvision's Faster R-CNN on ResNet-50 with FPN, for one grey channel at the scale it comes in."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.faster_rcnn import FasterRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import clip_boxes_to_image, remove_small_boxes
+
+CLASSES = ("background", "benign", "malignant")
+
+ANCHOR_SIZES_PX = ((32,), (64,), (128,), (256,), (512,))
+"""One size a level, P2 to P6: 3.2, 6.4, 12.8, 25.6 and 51.2 mm at 0.1 mm. Grouped calcifications lie within 1 to 2 cm,
+regional ones spread over more than 2 cm (ACR BI-RADS Atlas, 5th edition, mammography, "Distribution")."""
+
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+
+COARSEST_STRIDE_PX = 64
+"""P6. Padded to a multiple of it, an image has feature maps at exactly 1/4 to 1/64 of its size; torchvision infers the
+scales of its RoI pooling from the first image it sees and keeps them, so they must not depend on that image."""
+
+SMALLEST_BOX_PX = 1e-2
+"""As in torchvision's postprocessing: what clipping leaves of a box outside the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundBoxes:
+    """What the network found on one image, highest score first.
+
+    Attributes
+    ----------
+    boxes : torch.Tensor
+        Shape ``(n, 4)``: ``x0, y0, x1, y1`` in pixels of the image.
+    labels : torch.Tensor
+        Shape ``(n,)``: index into `CLASSES`, 1 or 2.
+    scores : torch.Tensor
+        Shape ``(n,)``: probability of that class.
+    activation : torch.Tensor or None
+        Shape of the image, 0 to 1.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    activation: Tensor | None
+
+
+class PaddingTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
+    """In place of torchvision's: no rescaling and no normalisation; air (0) is put below and to the right.
+
+    The size reported on is the padded one, and boxes are clipped to the image afterwards.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            min_size=0,
+            max_size=0,
+            image_mean=[0.0, 0.0, 0.0],
+            image_std=[1.0, 1.0, 1.0],
+            size_divisible=COARSEST_STRIDE_PX,
+        )
+
+    def forward(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[ImageList, list[dict[str, Tensor]] | None]:
+        """Pad and batch; see torchvision."""
+        batch, targets = super().forward(images, targets)
+        rows, columns = batch.tensors.shape[-2:]
+        return ImageList(batch.tensors, [(rows, columns)] * len(images)), targets
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """Leave the image at its canonical spacing."""
+        return image, target
+
+    def postprocess(
+        self,
+        result: list[dict[str, Tensor]],
+        image_shapes: list[tuple[int, int]],
+        original_image_sizes: list[tuple[int, int]],
+    ) -> list[dict[str, Tensor]]:
+        """Clip boxes to the images before padding, and drop those that lay in the padding."""
+        if self.training:
+            return result
+        return [_clipped(found, size) for found, size in zip(result, original_image_sizes, strict=True)]
+
+
+class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
+    """Faster R-CNN of the paper: ResNet-50, FPN, classes `CLASSES`.
+
+    In training it is torchvision's `FasterRCNN`: a list of ``(3, rows, columns)`` images and targets in, losses out.
+
+    Parameters
+    ----------
+    box_score_thresh : float
+        Boxes at or below this score are dropped.
+    box_nms_thresh : float
+        Intersection over union above which the lower of two boxes of a class is dropped.
+    box_detections_per_img : int
+        At most this many boxes an image; the highest scores stay.
+    """
+
+    def __init__(self, *, box_score_thresh: float, box_nms_thresh: float, box_detections_per_img: int) -> None:
+        backbone = resnet_fpn_backbone(
+            backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
+        )
+        super().__init__(
+            backbone,
+            num_classes=len(CLASSES),
+            rpn_anchor_generator=AnchorGenerator(ANCHOR_SIZES_PX, (ASPECT_RATIOS,) * len(ANCHOR_SIZES_PX)),
+            box_score_thresh=box_score_thresh,
+            box_nms_thresh=box_nms_thresh,
+            box_detections_per_img=box_detections_per_img,
+        )
+        self.transform = PaddingTransform()
+
+    def detect(
+        self, image: Tensor, *, score_threshold: float | None = None, with_activation: bool = False
+    ) -> FoundBoxes:
+        """Find boxes on one image.
+
+        Parameters
+        ----------
+        image : torch.Tensor
+            Shape ``(rows, columns)``, float32, 0 to 1.
+        score_threshold : float or None
+            For this call, in place of `box_score_thresh`; other threads are not affected.
+        with_activation : bool
+            Whether to compute the class activation map.
+        """
+        size = (image.shape[0], image.shape[1])
+        padded, _ = self.transform([image.expand(3, *size)])
+        features = self.backbone(padded.tensors)
+        proposals, _ = self.rpn(padded, features)
+        heads = self.roi_heads
+        if score_threshold is not None:
+            heads = copy(heads)  # shares layers and weights; only the copy's threshold changes
+            heads.score_thresh = score_threshold
+        found, _ = heads(features, proposals, padded.image_sizes)
+        (result,) = self.transform.postprocess(found, padded.image_sizes, [size])
+        boxes, labels, scores = result["boxes"], result["labels"], result["scores"]
+        activation = None
+        if with_activation:
+            relevance = self._relevance(features, boxes, labels, padded.image_sizes)
+            activation = paint(relevance, boxes, scores, size)
+        return FoundBoxes(boxes=boxes, labels=labels, scores=scores, activation=activation)
+
+    def _relevance(
+        self, features: dict[str, Tensor], boxes: Tensor, labels: Tensor, image_sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        """Return how much each of the 7 by 7 cells of a box speaks for its class: HiResCAM, shape ``(n, 7, 7)``.
+
+        The head behind the pooled features is piecewise linear, so gradient times feature is, up to biases, the exact
+        share of a cell in the class's logit over the background's (Draelos and Carin, arXiv:2011.08891, equation 5).
+        """
+        pooled = self.roi_heads.box_roi_pool(features, [boxes], image_sizes)
+        with torch.inference_mode(False), torch.enable_grad():
+            pooled = pooled.clone().requires_grad_()  # a tensor of inference mode cannot be differentiated
+            logits, _ = self.roi_heads.box_predictor(self.roi_heads.box_head(pooled))
+            evidence = logits.gather(1, labels.clone()[:, None])[:, 0] - logits[:, 0]
+            (gradient,) = torch.autograd.grad(evidence.sum(), pooled)
+        return F.relu((gradient * pooled.detach()).sum(dim=1))
+
+
+def paint(relevance: Tensor, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Lay the cells of each box over the image.
+
+    Each box peaks at its score, less what interpolation takes off a peak that falls between pixels, so that maps of
+    different images compare. Where boxes overlap the higher value stays; outside all boxes it is 0.
+
+    Parameters
+    ----------
+    relevance : torch.Tensor
+        Shape ``(n, cells, cells)``, not negative.
+    size : tuple of int
+        ``(rows, columns)``.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape `size`, float32, 0 to 1, on the CPU.
+    """
+    canvas = torch.zeros(size)
+    peaks = relevance.amax(dim=(1, 2), keepdim=True)
+    scaled = torch.where(peaks > 0, relevance / peaks, 0.0) * scores[:, None, None]
+    for cells, box in zip(scaled.cpu(), boxes.cpu(), strict=True):
+        x0, y0 = (int(edge) for edge in box[:2].floor())
+        x1, y1 = (int(edge) for edge in box[2:].ceil())
+        smooth = F.interpolate(cells[None, None], size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)[0, 0]
+        region = canvas[y0:y1, x0:x1]
+        torch.maximum(region, smooth, out=region)
+    return canvas.clamp_(0.0, 1.0)
+
+
+def _clipped(found: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    boxes = clip_boxes_to_image(found["boxes"], size)
+    keep = remove_small_boxes(boxes, min_size=SMALLEST_BOX_PX)
+    return {"boxes": boxes[keep], "labels": found["labels"][keep], "scores": found["scores"][keep]}

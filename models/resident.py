@@ -1,0 +1,117 @@
+"""A network that stays on its device, and what happens when an image does not fit there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+
+from models.contract import ModelImage
+from models.errors import DeviceOutOfMemory
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+Result = TypeVar("Result")
+
+SPACING_TOLERANCE = 0.02
+"""A resampled image has a whole number of pixels, so its spacing is off by up to half a pixel in its length: 0.5 % of
+100 px. Four times that is still far from any two spacings that detectors have (0.05, 0.07, 0.085, 0.1 mm)."""
+
+OUT_OF_MEMORY_TEXTS = (
+    "out of memory",  # CUDA, when it is not raised as torch.OutOfMemoryError
+    "can't allocate memory",  # torch's DefaultCPUAllocator
+    "ALLOC_FAILED",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
+)
+"""What a RuntimeError says when it means that memory ran out; torch has no class of its own for these."""
+
+
+def resolve_device(device: str) -> str:
+    """Return the device that `device` means here: ``"auto"`` is the first accelerator, else the CPU."""
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    return str(torch.device(device, 0) if device == "cuda" else torch.device(device))
+
+
+def checked_pixels(image: ModelImage, canonical_spacing_mm: float) -> torch.Tensor:
+    """Return the pixels as a float32 tensor on the CPU, shape ``(rows, columns)``.
+
+    Raises
+    ------
+    ValueError
+        The image is empty, not two-dimensional, not finite, or not at `canonical_spacing_mm`: a network would answer
+        all the same, and most likely "nothing found".
+    """
+    if image.pixels.ndim != 2 or image.pixels.size == 0:
+        raise ValueError(f"the image has shape {image.pixels.shape}, not (rows, columns)")
+    if not np.isfinite(image.pixels).all():
+        raise ValueError("the image holds values that are not finite")
+    if any(abs(spacing_mm / canonical_spacing_mm - 1) > SPACING_TOLERANCE for spacing_mm in image.spacing_mm):
+        raise ValueError(f"the image is at {image.spacing_mm} mm, the network wants {canonical_spacing_mm} mm")
+    return torch.from_numpy(np.array(image.pixels, dtype=np.float32))
+
+
+class Resident(Generic[Network]):
+    """A network in evaluation mode on a device, with a copy on the CPU for what does not fit.
+
+    One call runs at a time: two images at once would need twice the memory and finish no sooner.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On the CPU.
+    device : str
+        As `resolve_device` returns it.
+    """
+
+    def __init__(self, network: Network, device: str) -> None:
+        self._on_cpu = network.eval().requires_grad_(False)
+        self._on_device = self._on_cpu if device == "cpu" else deepcopy(self._on_cpu).to(device)
+        self._turn = threading.Lock()
+        self.device = device
+
+    def run(self, attempt: Callable[[Network, torch.device], Result]) -> tuple[Result, str]:
+        """Run `attempt` with the network on its device; once more on the CPU when memory runs out there.
+
+        Returns
+        -------
+        tuple
+            What `attempt` returned, and where it ran.
+
+        Raises
+        ------
+        DeviceOutOfMemory
+            Memory ran out on the CPU.
+        """
+        with self._turn, torch.inference_mode():
+            if self.device != "cpu":
+                try:
+                    return attempt(self._on_device, torch.device(self.device)), self.device
+                except RuntimeError as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                _release(self.device)  # outside the handler: a caught error keeps its frames' tensors alive
+            try:
+                return attempt(self._on_cpu, torch.device("cpu")), "cpu"
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise DeviceOutOfMemory(f"the image does not fit on {_places(self.device)}") from None
+
+
+def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
+
+
+def _release(device: str) -> None:
+    """Give the freed blocks back, so that the next image finds the device as empty as it can be."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _places(device: str) -> str:
+    return "the CPU" if device == "cpu" else f"{device}, nor on the CPU"
