@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no type information
+from scipy import ndimage
 
 from models.contract import BoxPx
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from models.phantom import make_view
 from pipelines.views import VIEW_BY_NAME
-
-Laterality = Literal["L", "R"]
 
 BITS_STORED: Final = 12
 FULL_SCALE: Final = 2**BITS_STORED - 1
@@ -85,7 +84,7 @@ def write_study(
     seed : int
         Of breasts and findings, and of UIDs that are not given.
     views : sequence of str
-        ``"L-CC"``-style names; the same one twice gives two images of that view.
+        ``"L-CC"``-style names, CC and MLO; the same one twice gives two instances with the same pixels.
     rows, columns : int
         Size of each image.
     spacing_mm : float
@@ -103,23 +102,19 @@ def write_study(
     -------
     tuple of pathlib.Path
         The files, in the order of `views`.
-    """
-    from models.phantom import make_view
 
+    Raises
+    ------
+    ValueError
+        A view is neither CC nor MLO of the left or right breast.
+    """
     study_uid = study_instance_uid or phantom_uid("study", seed)
     series_uid = series_instance_uid or phantom_uid("series", study_uid)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, name in enumerate(views, start=1):
         laterality, _, view = name.partition("-")
-        phantom = make_view(
-            seed + 1000 * views[: number - 1].count(name),
-            laterality=cast("Laterality", laterality),
-            view=view,
-            rows=rows,
-            columns=columns,
-            spacing_mm=spacing_mm,
-        )
+        phantom = make_view(seed, laterality=laterality, view=view, rows=rows, columns=columns, spacing_mm=spacing_mm)
         dataset = mammogram(
             phantom.pixels,
             name,
@@ -138,7 +133,7 @@ def write_study(
 
 
 def mammogram(
-    pixels: NDArray[np.float32],
+    pixels: NDArray[np.uint16],
     name: str,
     *,
     number: int = 1,
@@ -154,7 +149,7 @@ def mammogram(
     Parameters
     ----------
     pixels : numpy.ndarray
-        Shape ``(rows, columns)``, 0 (air) to 1 (brightest).
+        Shape ``(rows, columns)``, 12 bits, 0 (air) to 4095 (brightest), whatever sense they are stored in.
     name : str
         ``"L-CC"``-style.
     number : int
@@ -250,10 +245,8 @@ def _file_dataset(sop_instance_uid: str) -> FileDataset:
     return dataset
 
 
-def _set_pixels(dataset: Dataset, pixels: NDArray[np.float32], *, inverted: bool) -> None:
-    stored = np.rint(np.clip(pixels, 0.0, 1.0) * FULL_SCALE).astype("<u2")
-    if inverted:
-        stored = (FULL_SCALE - stored).astype("<u2")
+def _set_pixels(dataset: Dataset, pixels: NDArray[np.uint16], *, inverted: bool) -> None:
+    stored = FULL_SCALE - pixels if inverted else pixels
     rows, columns = stored.shape
     _set(
         dataset,
@@ -267,7 +260,7 @@ def _set_pixels(dataset: Dataset, pixels: NDArray[np.float32], *, inverted: bool
         HighBit=BITS_STORED - 1,
         PixelRepresentation=0,
     )
-    dataset.add_new("PixelData", "OW", stored.tobytes())
+    dataset.add_new("PixelData", "OW", stored.astype("<u2").tobytes())
 
 
 def _view_code(view: str) -> Dataset:

@@ -153,7 +153,7 @@ def make_mammogram(tmp_path: Path) -> MakeMammogram:
     ) -> InstanceFile:
         number = next(count)
         dataset = mammogram(
-            breast_pixels(name[0]) if pixels is None else pixels,
+            np.rint((breast_pixels(name[0]) if pixels is None else pixels) * 4095).astype(np.uint16),
             name,
             number=number,
             spacing_mm=spacing_mm,
