@@ -54,7 +54,7 @@ class IncomingFile:
         """Take the next bytes."""
         if self.error is None:
             try:
-                self._file.write(data)
+                self._write_all(data)
             except OSError as error:
                 self.error = LowDiskSpace(f"cannot write to the spool: {error.strerror}")
             self.size_bytes += len(data)
@@ -64,6 +64,12 @@ class IncomingFile:
                 self._head += data
                 self._hash_past_file_meta()
         return len(data)
+
+    def _write_all(self, data: bytes) -> None:
+        # An unbuffered file may take less than it is given: on a disk that fills up, it takes what fits, and says so.
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
 
     def _hash_past_file_meta(self) -> None:
         # The file meta is this node's own and changes with its version; only the data set says what was received.
