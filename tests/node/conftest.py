@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -11,14 +12,15 @@ from sqlalchemy import Engine
 from node.database import migrate, open_engine
 from node.ledger import Ledger
 from node.outbox import Outbox
-from tests.peers.servers import Postgres, ProgramMissing, postgres_server
+from tests.peers.databases import postgres_server
+from tests.peers.processes import ProgramMissing
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def ledger_postgres() -> Iterator[Any]:
     """One server for all tests, a database for each."""
     try:
-        with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+        with postgres_server() as server:
             yield server
     except ProgramMissing as error:
         pytest.skip(str(error))
@@ -30,7 +32,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
         return
-    server: Postgres = request.getfixturevalue("postgres")
+    server = request.getfixturevalue("ledger_postgres")
     url = server.fresh_database()
     yield url
     server.drop_database(url)
