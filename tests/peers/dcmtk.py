@@ -1,201 +1,210 @@
-"""DCMTK's storescp, storescu, echoscu and dsrdump."""
+"""DCMTK's sender, receiver, echo and structured report reader, as a modality and a PACS would use them."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.filereader import read_file_meta_info
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian
 
-from tests.peers.processes import (
-    LOOPBACK,
-    ServerProcess,
-    find_program,
-    free_port,
-    own_folder,
-    wait_for_port,
-    wait_until,
-)
+from tests.peers.processes import LOOPBACK, Process, find_program, free_port, is_listening, wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreScp:
-    """A running storescp; `directory` holds what it received, one file a C-STORE, bytes as sent."""
+    """A running storescp.
+
+    Attributes
+    ----------
+    directory : pathlib.Path
+        What it received, one file an instance, as it came (bit preserving).
+    process : Process
+        Its log tells what it was asked.
+    """
 
     port: int
     ae_title: str
     directory: Path
-    process: ServerProcess
-    host: str = LOOPBACK
+    process: Process
 
-    def files(self) -> list[Path]:
-        """Return what has been received, sorted by name."""
-        return sorted(path for path in self.directory.rglob("*") if path.is_file())
+    def received(self) -> dict[str, Path]:
+        """Files by SOP Instance UID; one that is just being received is there too."""
+        # named MODALITY.UID by storescp
+        return {path.name.partition(".")[2]: path for path in sorted(self.directory.iterdir())}
 
-    def wait_for(self, count: int, timeout_s: float = 30) -> list[Path]:
-        """Wait until `count` files have begun to arrive, and return them.
+    def store_counts(self) -> Counter[str]:
+        """How often each SOP Instance UID was stored (needs the log level "debug")."""
+        lines = self._log_lines("D: Affected SOP Instance UID")
+        return Counter(line.partition(":")[2].partition(":")[2].strip() for line in lines)
+
+    def is_idle(self) -> bool:
+        """Whether every association that began has ended."""
+        ended = len(self._log_lines("I: Association Release")) + len(self._log_lines("I: Association Abort"))
+        ended += len(self._log_lines("I: Peer Aborted Association")) + len(self._log_lines("E: DIMSE failure"))
+        return ended >= len(self._log_lines("I: Association Received"))
+
+    def wait_for(self, number_or_uids: int | Iterable[str], *, timeout_s: float = 30) -> dict[str, Path]:
+        """Wait until so many instances, or these, are there and no association is open; return `received()`.
 
         Raises
         ------
         TimeoutError
-            They did not come.
+            After `timeout_s`.
         """
-        wait_until(lambda: len(self.files()) >= count, timeout_s=timeout_s, what=f"{count} files at {self.ae_title}")
-        return self.files()
 
-    def stop(self) -> None:
-        """Go away; connections are refused until `start`."""
-        self.process.stop()
+        def arrived() -> bool:
+            uids = self.received().keys()
+            if isinstance(number_or_uids, int):
+                return len(uids) >= number_or_uids and self.is_idle()
+            return uids >= wanted and self.is_idle()
 
-    def start(self) -> None:
-        """Come (back) on the same port."""
-        self.process.start()
-        wait_for_port(self.port, process=self.process)
+        wanted = set() if isinstance(number_or_uids, int) else set(number_or_uids)
+        wait_until(arrived, timeout_s=timeout_s, what=f"instances at storescp (there: {sorted(self.received())})")
+        return self.received()
+
+    def _log_lines(self, start: str) -> list[str]:
+        text = self.process.log.read_text(errors="replace")
+        return [line for line in text.splitlines() if line.startswith(start)]
 
 
 @contextmanager
 def storescp(
-    directory: Path | None = None, port: int | None = None, ae_title: str = "STORESCP", extra: Sequence[str] = ()
+    directory: Path,
+    *,
+    port: int | None = None,
+    ae_title: str = "STORESCP",
+    extra: Sequence[str] = (),
+    log_level: str = "debug",
+    bit_preserving: bool = True,
 ) -> Iterator[StoreScp]:
-    """Run storescp: any SOP class, any transfer syntax, several associations at once.
+    """Run DCMTK's storescp: every SOP class, every transfer syntax that it knows.
+
+    It serves one association after the other unless `extra` has ``--fork``; other useful ones are ``--refuse``,
+    ``--abort-after``, ``--abort-during``, ``--sleep-after SECONDS`` and ``--ignore``.
 
     Parameters
     ----------
-    directory : pathlib.Path or None
-        Where received files go; None: a temporary folder.
-    port : int or None
-        None: a free one.
-    ae_title : str
-        It answers to any called title; this is its own.
+    directory : pathlib.Path
+        Made if needed; instances go to its folder ``received``.
+    port : int, optional
+        A free one by default.
     extra : sequence of str
-        More options, for example ``("--abort-during",)`` or ``("--sleep-after", "2")``.
-
-    Yields
-    ------
-    StoreScp
+        More options.
+    log_level : str
+        "debug" for `StoreScp.store_counts`; "warn" where speed is measured, `StoreScp.wait_for` needs "info".
+    bit_preserving : bool
+        Write the data set exactly as read; else DCMTK parses it and writes it again.
 
     Raises
     ------
     ProgramMissing, StartFailed
     """
-    program = find_program("storescp")
+    received = directory / "received"
+    received.mkdir(parents=True, exist_ok=True)
     port = free_port() if port is None else port
-    with own_folder(directory, "storescp") as received, own_folder(None, "storescp-log") as logs:
-        # -pm and +xa: any class in its own syntax; +B: bytes as sent; +uf: a resend is a second file.
-        options = ["-v", "--fork", "-pm", "+xa", "+B", "+uf", "-dhl", "-aet", ae_title, "-od", str(received)]
-        process = ServerProcess([program, *options, *extra, str(port)], log=logs / "storescp.log")
-        peer = StoreScp(port=port, ae_title=ae_title, directory=received, process=process)
-        try:
-            peer.start()
-            yield peer
-        finally:
-            process.stop()
-
-
-def association_profile(paths: Iterable[Path]) -> str:
-    """Return a DCMTK association profile ``Own`` that proposes each file's SOP class in its own transfer syntax.
-
-    The format is that of DCMTK's ``docs/asconfig.txt``, which takes UIDs as well as names.
-
-    Raises
-    ------
-    ValueError
-        More than 128 different combinations (PS3.8 9.3.2.2: an odd byte numbers them).
-    """
-    metas = [read_file_meta_info(path) for path in paths]
-    pairs = sorted({(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)) for meta in metas})
-    if len(pairs) > 128:
-        raise ValueError(f"{len(pairs)} presentation contexts; an association has at most 128")
-    syntaxes = sorted({syntax for _, syntax in pairs})
-    lines = ["[[TransferSyntaxes]]"]
-    for number, syntax in enumerate(syntaxes, 1):
-        lines += [f"[Syntax{number}]", f"TransferSyntax1 = {syntax}"]
-    lines += ["[[PresentationContexts]]", "[Files]"]
-    for number, (sop_class, syntax) in enumerate(pairs, 1):
-        lines.append(f"PresentationContext{number} = {sop_class}\\Syntax{syntaxes.index(syntax) + 1}")
-    lines += ["[[Profiles]]", "[Own]", "PresentationContexts = Files"]
-    return "\n".join(lines) + "\n"
+    command = [find_program("storescp"), "--log-level", log_level, "--promiscuous", "--accept-all"]
+    command += ["--bit-preserving"] if bit_preserving else []
+    command += ["--disable-host-lookup", "--output-directory", str(received), "--aetitle", ae_title, *extra, str(port)]
+    with Process(command, log=directory / "storescp.log") as process:
+        process.wait_ready(lambda: is_listening(port))
+        yield StoreScp(port=port, ae_title=ae_title, directory=received, process=process)
 
 
 def storescu(
     paths: Path | Sequence[Path],
-    host: str = LOOPBACK,
-    port: int = 104,
+    port: int,
     *,
+    host: str = LOOPBACK,
     calling: str = "STORESCU",
-    called: str = "MAMMONODE",
+    called: str = "ANY-SCP",
+    own_syntax: bool = True,
     extra: Sequence[str] = (),
-    timeout_s: float = 60,
+    timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Send files with storescu, each in its own transfer syntax, in one association.
+    """Send files with DCMTK's storescu; the caller looks at ``returncode`` and ``stderr``.
 
     Parameters
     ----------
-    paths : pathlib.Path or sequence of pathlib.Path
-        DICOM files with file meta information.
-    host, port
-        The receiver.
-    calling, called : str
-        AE titles.
+    paths : path or sequence of paths
+        Files; folders are searched with all below.
+    own_syntax : bool
+        Propose for each SOP class just the transfer syntaxes of its files, as a modality that sends them as they are;
+        else what storescu proposes by itself (`extra` may say it: ``-xs``, ``-xt``, ``-xv``, ...).
     extra : sequence of str
-        More options; ``("-nh",)`` goes on after a refused instance.
-    timeout_s : float
-        It is killed after that.
-
-    Returns
-    -------
-    subprocess.CompletedProcess
-        `returncode` is 0 when every instance was accepted; `stdout` holds what ``-v`` says.
-    """
-    program = find_program("storescu")
-    files = [paths] if isinstance(paths, Path) else list(paths)
-    with tempfile.TemporaryDirectory(prefix="mammonode-storescu-") as folder:
-        profile = Path(folder) / "profile.cfg"
-        profile.write_text(association_profile(files), encoding="ascii")
-        options = ["-v", "-to", "10", "-aet", calling, "-aec", called, "-xf", str(profile), "Own"]
-        return _run([program, *options, *extra, host, str(port), *map(str, files)], timeout_s)
-
-
-def echoscu(
-    host: str = LOOPBACK,
-    port: int = 104,
-    *,
-    calling: str = "ECHOSCU",
-    called: str = "MAMMONODE",
-    extra: Sequence[str] = (),
-    timeout_s: float = 20,
-) -> subprocess.CompletedProcess[str]:
-    """Verify a peer with C-ECHO; `returncode` is 0 when it answered."""
-    program = find_program("echoscu")
-    return _run([program, "-v", "-to", "5", "-aet", calling, "-aec", called, *extra, host, str(port)], timeout_s)
-
-
-def dsrdump(path: Path, extra: Sequence[str] = (), timeout_s: float = 20) -> str:
-    """Return a structured report as text.
+        More options, for instance ``--repeat 3``, ``--abort``, ``--no-halt``, ``--max-send-pdu 4096``.
 
     Raises
     ------
-    ValueError
-        dsrdump does not accept the file; the message is what it says.
+    ProgramMissing
+    subprocess.TimeoutExpired
+        After `timeout_s`.
     """
-    done = _run([find_program("dsrdump"), *extra, str(path)], timeout_s)
-    if done.returncode != 0:
-        raise ValueError(f"dsrdump refuses {path.name}: {done.stdout.strip()}")
-    return done.stdout
+    given = [paths] if isinstance(paths, Path) else paths
+    files = [
+        file for path in given for file in ([path] if path.is_file() else sorted(path.rglob("*"))) if file.is_file()
+    ]
+    with tempfile.TemporaryDirectory(prefix="storescu-") as folder:
+        options = ["--verbose", "--aetitle", calling, "--call", called, *extra]
+        if own_syntax:
+            profile = Path(folder) / "profile.cfg"
+            profile.write_text(_profile(files))
+            options += ["--config-file", str(profile), "Own"]
+        return subprocess.run(
+            [find_program("storescu"), *options, host, str(port), *map(str, files)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
 
 
-def _run(arguments: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+def _profile(files: Iterable[Path]) -> str:
+    """Association profile in DCMTK's format (its asconfig.txt): one context for each class and syntax."""
+    contexts = sorted({_class_and_syntax(file) for file in files})
+    names = {syntax: f"Syntax{number}" for number, syntax in enumerate(sorted({syntax for _, syntax in contexts}))}
+    lines = ["[[TransferSyntaxes]]"]
+    lines += [f"[{name}]\nTransferSyntax1 = {syntax}" for syntax, name in names.items()]
+    lines += ["[[PresentationContexts]]", "[Contexts]"]
+    lines += [f"PresentationContext{n} = {c}\\{names[s]}" for n, (c, s) in enumerate(contexts, start=1)]
+    lines += ["[[Profiles]]", "[Own]", "PresentationContexts = Contexts"]
+    return "\n".join(lines) + "\n"
+
+
+def _class_and_syntax(path: Path) -> tuple[str, str]:
+    header = dcmread(path, force=True, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    syntax = getattr(header.file_meta, "TransferSyntaxUID", ImplicitVRLittleEndian)
+    return str(header.SOPClassUID), str(syntax)
+
+
+def echoscu(
+    port: int, *, host: str = LOOPBACK, calling: str = "ECHOSCU", called: str = "ANY-SCP", extra: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Verify with DCMTK's echoscu; ``returncode`` 0 is Success."""
+    command = [find_program("echoscu"), "--verbose", "--aetitle", calling, "--call", called, *extra, host, str(port)]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+
+
+def dsrdump(path: Path, *, extra: Sequence[str] = ("+Pc",)) -> str:
+    """Print a structured report's tree as DCMTK reads it.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        When it is not a valid report to DCMTK.
+    """
+    done = subprocess.run(
+        [find_program("dsrdump"), *extra, str(path)],
+        capture_output=True,
         text=True,
         errors="replace",
-        timeout=timeout_s,
-        check=False,
+        timeout=60,
+        check=True,
     )
+    return done.stdout

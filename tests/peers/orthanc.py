@@ -1,4 +1,4 @@
-"""Orthanc as a PACS, with a small client of its REST interface."""
+"""Orthanc as the PACS: started with a configuration of its own, asked over REST."""
 
 from __future__ import annotations
 
@@ -11,199 +11,217 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.peers.processes import (
-    LOOPBACK,
-    ServerProcess,
-    find_program,
-    free_port,
-    own_folder,
-    wait_for_answer,
-    wait_until,
-)
+from tests.peers.processes import LOOPBACK, Process, find_program, free_port, wait_until
 
-# Never through a proxy that the environment names.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modality:
+    """A remote AE in Orthanc's table."""
+
+    ae_title: str
+    port: int
+    host: str = LOOPBACK
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that Orthanc's configuration and REST interface share."""
+        return {"AET": self.ae_title, "Host": self.host, "Port": self.port}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orthanc:
-    """A running Orthanc.
+    """A running Orthanc; every method is one or two calls of its REST interface.
 
     Attributes
     ----------
-    port, http_port : int
-        DICOM and REST, both on loopback.
+    port : int
+        Of DICOM.
+    http_port : int
+        Of REST.
     """
 
     port: int
     http_port: int
     ae_title: str
-    process: ServerProcess
-    host: str = LOOPBACK
+    process: Process
 
     @property
     def url(self) -> str:
-        """Root of the REST interface."""
-        return f"http://{self.host}:{self.http_port}"
+        """Root of the REST interface, without a slash at its end."""
+        return f"http://{LOOPBACK}:{self.http_port}"
 
-    def call(self, path: str, body: object = None, *, method: str | None = None, timeout_s: float = 30) -> Any:
-        """Call the REST interface and return the decoded JSON answer (None when it is empty).
-
-        Parameters
-        ----------
-        path : str
-            Starts with a slash.
-        body : object
-            bytes go as they are, anything else as JSON; None: no body.
-        method : str or None
-            None: GET without a body, else POST.
+    def request(self, method: str, path: str, body: object = None) -> bytes:
+        """Call REST; `body` goes out as JSON, except for str and bytes.
 
         Raises
         ------
         urllib.error.HTTPError
-            Orthanc answered with an error status.
+            For any status that is not 2xx.
         """
-        answer = self.fetch(path, body, method=method, timeout_s=timeout_s)
-        return json.loads(answer) if answer else None
-
-    def fetch(self, path: str, body: object = None, *, method: str | None = None, timeout_s: float = 30) -> bytes:
-        """Call the REST interface and return the answer's bytes."""
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method)
-        with _DIRECT.open(request, timeout=timeout_s) as answer:
+        data: bytes | None = None
+        if body is not None:
+            raw = body if isinstance(body, (str, bytes)) else json.dumps(body)
+            data = raw.encode() if isinstance(raw, str) else raw
+        request = urllib.request.Request(f"{self.url}{path}", data=data, method=method)
+        # Never through a proxy that the environment names: this is the loopback.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=30) as answer:
             content: bytes = answer.read()
         return content
 
-    def instances(self) -> list[str]:
-        """Return Orthanc's identifiers of all instances."""
-        return list(self.call("/instances"))
+    def json(self, method: str, path: str, body: object = None) -> Any:
+        """`request`, with the answer parsed."""
+        return json.loads(self.request(method, path, body))
 
     def count(self) -> int:
-        """Return how many instances are stored."""
-        return int(self.call("/statistics")["CountInstances"])
+        """Number of stored instances."""
+        return int(self.json("GET", "/statistics")["CountInstances"])
+
+    def instances(self) -> dict[str, str]:
+        """Orthanc's own identifiers by SOP Instance UID."""
+        return {item["MainDicomTags"]["SOPInstanceUID"]: item["ID"] for item in self.json("GET", "/instances?expand")}
 
     def find(self, sop_instance_uid: str) -> str | None:
-        """Return Orthanc's identifier of an instance; None when it is not there."""
-        found = self.call("/tools/find", {"Level": "Instance", "Query": {"SOPInstanceUID": sop_instance_uid}})
-        return str(found[0]) if found else None
-
-    def sop_instance_uids(self) -> set[str]:
-        """Return the SOP Instance UIDs of all instances."""
-        listed = self.call("/tools/find", {"Level": "Instance", "Query": {}, "Expand": True})
-        return {str(one["MainDicomTags"]["SOPInstanceUID"]) for one in listed}
-
-    def wait_for(self, sop_instance_uids: Iterable[str], timeout_s: float = 30) -> None:
-        """Wait until these instances are stored.
-
-        Raises
-        ------
-        TimeoutError
-            They did not come.
-        """
-        wanted = set(sop_instance_uids)
-        wait_until(lambda: wanted <= self.sop_instance_uids(), timeout_s=timeout_s, what="instances in Orthanc")
+        """Orthanc's identifier of an instance, or None."""
+        found = self.json("POST", "/tools/lookup", sop_instance_uid)
+        return next((item["ID"] for item in found if item["Type"] == "Instance"), None)
 
     def file_bytes(self, sop_instance_uid: str) -> bytes:
-        """Return the stored DICOM file.
+        """The stored DICOM file.
 
         Raises
         ------
         KeyError
-            No such instance.
+            When there is none.
         """
         identifier = self.find(sop_instance_uid)
         if identifier is None:
             raise KeyError(sop_instance_uid)
-        return self.fetch(f"/instances/{identifier}/file")
+        return self.request("GET", f"/instances/{identifier}/file")
 
-    def upload(self, path: Path) -> str:
-        """Store a file through REST and return Orthanc's identifier."""
-        return str(self.call("/instances", path.read_bytes())["ID"])
+    def tags(self, sop_instance_uid: str) -> dict[str, Any]:
+        """Elements by keyword, as Orthanc reads them."""
+        identifier = self.find(sop_instance_uid)
+        if identifier is None:
+            raise KeyError(sop_instance_uid)
+        found: dict[str, Any] = self.json("GET", f"/instances/{identifier}/simplified-tags")
+        return found
 
-    def send(self, identifiers: list[str], modality: str = "mammonode", timeout_s: float = 60) -> dict[str, Any]:
-        """Send instances, series or studies to a modality by C-STORE and return Orthanc's account of it."""
-        body = {"Resources": identifiers, "Synchronous": True}
-        return dict(self.call(f"/modalities/{modality}/store", body, timeout_s=timeout_s))
+    def upload(self, paths: Iterable[Path]) -> None:
+        """Store files over REST."""
+        for path in paths:
+            self.request("POST", "/instances", path.read_bytes())
 
-    def add_modality(self, name: str, ae_title: str, port: int, host: str = LOOPBACK) -> None:
-        """Make a DICOM peer known under `name`."""
-        self.call(f"/modalities/{name}", {"AET": ae_title, "Host": host, "Port": port}, method="PUT")
+    def delete_all(self) -> None:
+        """Remove every patient."""
+        for identifier in self.json("GET", "/patients"):
+            self.request("DELETE", f"/patients/{identifier}")
 
-    def stop(self) -> None:
-        """Go away; what is stored stays."""
-        self.process.stop(timeout_s=10)
+    def set_modality(self, name: str, modality: Modality) -> None:
+        """Add or change a remote AE."""
+        self.request("PUT", f"/modalities/{name}", modality.as_json())
 
-    def start(self) -> None:
-        """Come (back) on the same ports with the same storage."""
-        self.process.start()
-        wait_for_answer(self._answers, process=self.process, what="Orthanc's REST interface")
-
-    def _answers(self) -> bool:
+    def echo(self, name: str) -> bool:
+        """Whether the remote AE answers a C-ECHO."""
         try:
-            self.call("/system", timeout_s=2)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            self.request("POST", f"/modalities/{name}/echo", "")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def send(self, name: str, sop_instance_uids: Iterable[str]) -> dict[str, Any]:
+        """C-STORE instances to a remote AE, and wait for it.
+
+        Raises
+        ------
+        urllib.error.HTTPError
+            When it fails.
+        """
+        known = self.instances()
+        body = {"Resources": [known[uid] for uid in sop_instance_uids], "Synchronous": True}
+        answer: dict[str, Any] = self.json("POST", f"/modalities/{name}/store", body)
+        return answer
+
+    def wait_for(self, number_or_uids: int | Iterable[str], *, timeout_s: float = 30) -> dict[str, str]:
+        """Wait until so many instances, or these, are stored; return `instances()`.
+
+        Raises
+        ------
+        TimeoutError
+            After `timeout_s`.
+        """
+        if isinstance(number_or_uids, int):
+            wait_until(lambda: self.count() >= number_or_uids, timeout_s=timeout_s, what="instances in Orthanc")
+        else:
+            wanted = set(number_or_uids)
+            wait_until(lambda: self.instances().keys() >= wanted, timeout_s=timeout_s, what="instances in Orthanc")
+        return self.instances()
+
+    def answers(self) -> bool:
+        """Whether REST answers."""
+        try:
+            self.request("GET", "/system")
+        except OSError:
             return False
         return True
 
 
 @contextmanager
 def orthanc(
-    directory: Path | None = None,
+    directory: Path,
     *,
+    port: int | None = None,
+    http_port: int | None = None,
     ae_title: str = "ORTHANC",
-    mammonode_ae_title: str = "MAMMONODE",
-    mammonode_port: int = 11112,
-    settings: Mapping[str, object] | None = None,
+    modalities: Mapping[str, Modality] | None = None,
+    overwrite_instances: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> Iterator[Orthanc]:
-    """Run Orthanc on loopback with an empty storage.
+    """Run Orthanc with its index and files in `directory`.
+
+    HTTP listens for this host alone. A remote AE gets no storage commitment report and no C-MOVE unless it is in
+    `modalities`, or `Orthanc.set_modality` puts it there later. Orthanc's defaults stay where nothing is said: all
+    transfer syntaxes, any caller may store, unknown SOP classes are refused.
 
     Parameters
     ----------
-    directory : pathlib.Path or None
-        For its configuration, index and files; None: a temporary folder.
-    ae_title : str
-        Its own; other called titles are refused.
-    mammonode_ae_title, mammonode_port
-        The node, known to it as the modality ``mammonode``.
-    settings : mapping or None
-        More keys of its configuration, or other values: ``{"OverwriteInstances": False}``.
-
-    Yields
-    ------
-    Orthanc
+    modalities : mapping of str to Modality, optional
+        Remote AEs by name.
+    overwrite_instances : bool
+        What an instance that is there already means: replace it, or keep the first and answer Success.
+    changes : mapping, optional
+        Other settings, by Orthanc's names.
 
     Raises
     ------
     ProgramMissing, StartFailed
     """
-    program = find_program("Orthanc")
-    port, http_port = free_port(), free_port()
-    with own_folder(directory, "orthanc") as folder:
-        configuration = {
-            "Name": "test PACS",
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "storage"),
-            "Plugins": [],
-            "HttpPort": http_port,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "DicomAet": ae_title,
-            "DicomPort": port,
-            "DicomCheckCalledAet": True,
-            "DicomAlwaysAllowEcho": True,
-            "DicomAlwaysAllowStore": True,
-            "UnknownSopClassAccepted": True,
-            "OverwriteInstances": True,
-            "StableAge": 2,
-            "DicomModalities": {"mammonode": [mammonode_ae_title, LOOPBACK, mammonode_port]},
-            **(settings or {}),
-        }
-        config = folder / "orthanc.json"
-        config.write_text(json.dumps(configuration, indent=2), encoding="utf-8")
-        process = ServerProcess([program, str(config)], log=folder / "orthanc.log")
-        peer = Orthanc(port=port, http_port=http_port, ae_title=ae_title, process=process)
-        try:
-            peer.start()
-            yield peer
-        finally:
-            process.kill()  # an orderly end takes seconds, and nothing of it is kept
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port() if port is None else port
+    http_port = free_port() if http_port is None else http_port
+    configuration = {
+        "Name": "mammonode test",
+        "StorageDirectory": str(directory / "storage"),
+        "IndexDirectory": str(directory / "storage"),
+        "Plugins": [],
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomServerEnabled": True,
+        "DicomAet": ae_title,
+        "DicomPort": port,
+        "DicomAlwaysAllowStore": True,
+        "DicomCheckCalledAet": False,
+        "DicomModalities": {name: modality.as_json() for name, modality in (modalities or {}).items()},
+        "DicomAssociationCloseDelay": 0,
+        "OverwriteInstances": overwrite_instances,
+        "StorageCommitmentReportsSize": 100,
+        "StableAge": 1,
+        "SaveJobs": False,
+        **(changes or {}),
+    }
+    settings = directory / "orthanc.json"
+    settings.write_text(json.dumps(configuration, indent=1))
+    with Process([find_program("Orthanc"), "--verbose", str(settings)], log=directory / "orthanc.log") as process:
+        running = Orthanc(port=port, http_port=http_port, ae_title=ae_title, process=process)
+        process.wait_ready(running.answers, timeout_s=60)
+        yield running

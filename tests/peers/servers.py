@@ -1,17 +1,17 @@
-"""Every peer that a test may start, in one place to import from.
+"""Real peers on free loopback ports; import from here.
 
-Each context manager listens on a free loopback port and ends what it started; `tests/conftest.py` has fixtures.
+Each server is a context manager that ends what it started. A missing program raises `ProgramMissing`; the fixtures in
+tests/conftest.py turn that into a skip, or into a failure where the variable CI is set.
 """
 
-from __future__ import annotations
-
-from tests.peers.databases import PostgresServer, RedisServer, postgres_server, redis_server
+from tests.peers.databases import Postgres, Redis, postgres_server, redis_server
 from tests.peers.dcmtk import StoreScp, dsrdump, echoscu, storescp, storescu
-from tests.peers.orthanc import Orthanc, orthanc
+from tests.peers.fake_pacs import FakePacs, StoreAnswer, StoreCall
+from tests.peers.orthanc import Modality, Orthanc, orthanc
 from tests.peers.processes import (
     LOOPBACK,
+    Process,
     ProgramMissing,
-    ServerProcess,
     StartFailed,
     find_program,
     free_port,
@@ -22,12 +22,16 @@ from tests.peers.processes import (
 
 __all__ = [
     "LOOPBACK",
+    "FakePacs",
+    "Modality",
     "Orthanc",
-    "PostgresServer",
+    "Postgres",
+    "Process",
     "ProgramMissing",
-    "RedisServer",
-    "ServerProcess",
+    "Redis",
     "StartFailed",
+    "StoreAnswer",
+    "StoreCall",
     "StoreScp",
     "dsrdump",
     "echoscu",
