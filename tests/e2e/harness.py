@@ -78,6 +78,7 @@ class NodeUnderTest:
     folder: Path
     destinations: Sequence[Destination]
     extra: str = ""
+    quiet_s: float = 3
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
@@ -95,7 +96,7 @@ port = {self.port}
 state_dir = "{self.folder / "state"}"
 [completion]
 settle_s = 0.5
-quiet_s = 3
+quiet_s = {self.quiet_s}
 [queue]
 lease_s = 2
 poll_s = 0.1
@@ -134,7 +135,9 @@ min_free_gb = 0.1
         self.start("serve", [sys.executable, "-m", "node.cli", "serve", "--config", str(self.config)])
         return self.wait_ready("serve")
 
-    def start_parts(self, faulty: str = "", step: str = "", parts: Sequence[str] = ("scp", "dispatch", "worker")) -> None:
+    def start_parts(
+        self, faulty: str = "", step: str = "", parts: Sequence[str] = ("scp", "dispatch", "worker")
+    ) -> None:
         for part in parts:
             wanted = step if part == faulty else "-"
             marker = self.folder / f"killed_{part}"
@@ -190,9 +193,11 @@ min_free_gb = 0.1
 
 
 @contextmanager
-def node_under_test(folder: Path, destinations: Sequence[Destination], extra: str = "") -> Iterator[NodeUnderTest]:
+def node_under_test(
+    folder: Path, destinations: Sequence[Destination], extra: str = "", quiet_s: float = 3
+) -> Iterator[NodeUnderTest]:
     folder.mkdir(parents=True, exist_ok=True)
-    node = NodeUnderTest(folder=folder, destinations=destinations, extra=extra)
+    node = NodeUnderTest(folder=folder, destinations=destinations, extra=extra, quiet_s=quiet_s)
     try:
         yield node
     finally:

@@ -36,8 +36,9 @@ def four_views(folder: Path) -> list[FileToSend]:
     folder.mkdir()
     files = []
     for number, (laterality, view) in enumerate(VIEWS):
-        path = small_mammogram(
-            folder / f"{laterality}_{view}.dcm",
+        path = folder / f"{laterality}_{view}.dcm"
+        small_mammogram(
+            path,
             laterality=laterality,
             view=view,
             study_instance_uid=STUDY_UID,
@@ -75,7 +76,14 @@ def send_like_a_modality(node: NodeUnderTest, files: list[FileToSend]) -> None:
 @pytest.mark.parametrize(("part", "step"), STEPS, ids=[f"{part}-{step}" for part, step in STEPS])
 def test_a_killed_part_loses_nothing_and_answers_once(part: str, step: str, tmp_path: Path) -> None:
     pacs = RecordingPacs(free_port())
-    with pacs.listening(), node_under_test(tmp_path / "node", [Destination("pacs", pacs.port)]) as node:
+    with (
+        pacs.listening(),
+        node_under_test(
+            tmp_path / "node",
+            [Destination("pacs", pacs.port)],
+            quiet_s=120,  # longer than any restart: the whole study is one revision
+        ) as node,
+    ):
         node.start_parts(faulty=part, step=step)
         files = four_views(tmp_path / "study")
         with node.revived():

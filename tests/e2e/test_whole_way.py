@@ -89,7 +89,9 @@ def test_every_odd_file_gets_an_answer(shared_dir: Path, tmp_path: Path) -> None
     pacs = RecordingPacs(free_port())
     with pacs.listening(), node_under_test(tmp_path / "node", [Destination("pacs", pacs.port)]) as node:
         node.serve()
-        refused = {path.name for path in files if storescu([path], "127.0.0.1", node.port, called="MAMMONODE").returncode}
+        refused = {
+            path.name for path in files if storescu([path], "127.0.0.1", node.port, called="MAMMONODE").returncode
+        }
         headers = {path.name: dcmread(path, stop_before_pixels=True) for path in files}
         # Two files of one image in two transfer syntaxes carry one SOP Instance UID: the second one is refused.
         first_of = {}
