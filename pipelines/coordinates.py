@@ -42,6 +42,9 @@ CLEAN_AIR_SHARE: Final = 0.9
 MIN_BREAST_SHARE: Final = 0.01
 """A brightest region smaller than this share of the image is no breast: the image is then not cropped."""
 
+MIN_BREAST_MM: Final = 5.0
+"""Nor is a narrower one; to a few pixels, no whole number of them would have the canonical spacing either."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTransform:
@@ -143,12 +146,12 @@ def plan_transform(
     canonical_spacing_mm : float or None
         What the model was trained with; None leaves the stored spacing.
     crop_px : tuple of int, optional
-        As `breast_crop_px` found it, which is called when it is not given.
+        Else `breast_crop_px` finds it.
     flip : bool
         Mirror the image, for a model that was trained on breasts facing one way.
     """
     rows, columns = pixels.shape
-    x0, y0, x1, y1 = breast_crop_px(pixels) if crop_px is None else crop_px
+    x0, y0, x1, y1 = breast_crop_px(pixels, round(MIN_BREAST_MM / spacing_mm[1])) if crop_px is None else crop_px
     row_scale, column_scale = (
         (1.0, 1.0)
         if canonical_spacing_mm is None
@@ -158,7 +161,7 @@ def plan_transform(
     return FrameTransform(stored_shape=(rows, columns), crop_px=(x0, y0, x1, y1), flip=flip, model_shape=model_shape)
 
 
-def breast_crop_px(pixels: Pixels) -> tuple[int, int, int, int]:
+def breast_crop_px(pixels: Pixels, min_columns: int = 1) -> tuple[int, int, int, int]:
     """Crop the black background beside the breast, full height.
 
     The paper sums pixels by column and starts the breast at the first column whose sum is not zero. That is what is
@@ -170,6 +173,8 @@ def breast_crop_px(pixels: Pixels) -> tuple[int, int, int, int]:
     ----------
     pixels : numpy.ndarray
         Shape ``(rows, columns)``, 0 (air) to 1.
+    min_columns : int
+        A region narrower than this is no breast.
 
     Returns
     -------
@@ -184,10 +189,12 @@ def breast_crop_px(pixels: Pixels) -> tuple[int, int, int, int]:
         return 0, 0, columns, rows
     (top, bottom), (left, right) = region
     if level > 0:
-        return max(0, (left - 1) * BLOCK_PX), 0, min(columns, (right + 1) * BLOCK_PX), rows
-    breast = pixels[top * BLOCK_PX : bottom * BLOCK_PX, left * BLOCK_PX : right * BLOCK_PX]
-    bright = np.flatnonzero(breast.any(axis=0))
-    return left * BLOCK_PX + int(bright[0]), 0, left * BLOCK_PX + int(bright[-1]) + 1, rows
+        first, end = max(0, (left - 1) * BLOCK_PX), min(columns, (right + 1) * BLOCK_PX)
+    else:
+        breast = pixels[top * BLOCK_PX : bottom * BLOCK_PX, left * BLOCK_PX : right * BLOCK_PX]
+        bright = np.flatnonzero(breast.any(axis=0))
+        first, end = left * BLOCK_PX + int(bright[0]), left * BLOCK_PX + int(bright[-1]) + 1
+    return (first, 0, end, rows) if end - first >= min_columns else (0, 0, columns, rows)
 
 
 def resample(pixels: Pixels, shape: tuple[int, int]) -> Pixels:

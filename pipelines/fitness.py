@@ -58,6 +58,9 @@ CONTRAST_IMAGE_TYPES: Final = frozenset({"SUBTRACTION", "ADDITION", "HIGH_ENERGY
 MIN_SIDE_PX: Final = 64
 """The stride of the coarsest level of a five-level feature pyramid: below it there is nothing to look at."""
 
+MIN_SIDE_MM: Final = 5.0
+"""Smaller than the smallest spot: whatever it is, it is no view of a breast."""
+
 MAX_SIDE_MM: Final = 500.0
 """Detectors measure 24 x 30 cm, films no more than 30 x 40 cm; a wrong spacing would resample to a giant image."""
 
@@ -85,9 +88,9 @@ def _view(header: MammogramHeader) -> Reason | None:
     return reasons.view_not_analysed(header.view, VIEW_BY_NAME[header.view].meaning)
 
 
-def _is_larger_than_any_detector(header: MammogramHeader) -> bool:
+def _sides_mm(header: MammogramHeader) -> tuple[float, float]:
     row_mm, column_mm = header.pixel_spacing_mm or (0.0, 0.0)
-    return max(header.rows * row_mm, header.columns * column_mm) > MAX_SIDE_MM
+    return header.rows * row_mm, header.columns * column_mm
 
 
 def _when(applies: Callable[[MammogramHeader], bool], reason: Reason) -> Callable[[MammogramHeader], Reason | None]:
@@ -125,7 +128,8 @@ RULES: Final[tuple[Callable[[MammogramHeader], Reason | None], ...]] = (
     ),
     _when(lambda h: min(h.rows, h.columns) < MIN_SIDE_PX, reasons.IMAGE_TOO_SMALL),
     _when(lambda h: h.pixel_spacing_mm is None, reasons.NO_PIXEL_SPACING),
-    _when(_is_larger_than_any_detector, reasons.IMPLAUSIBLE_PIXEL_SPACING),
+    _when(lambda h: max(_sides_mm(h)) > MAX_SIDE_MM, reasons.IMPLAUSIBLE_PIXEL_SPACING),
+    _when(lambda h: min(_sides_mm(h)) < MIN_SIDE_MM, reasons.IMAGE_TOO_SMALL),
 )
 
 

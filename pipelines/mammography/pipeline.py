@@ -19,7 +19,7 @@ from models.errors import DeviceOutOfMemory, ModelError
 from models.predictor import Classifier, Detector
 from pipelines import reasons
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
-from pipelines.coordinates import FrameTransform, breast_crop_px, plan_transform
+from pipelines.coordinates import FrameTransform, plan_transform
 from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
 from pipelines.instances import Instance, instance_reason, read_instances
 from pipelines.mammography.algorithms import SCORE_THRESHOLD, failed_algorithms, reported_algorithms
@@ -175,9 +175,7 @@ def _framed(standard: StandardImage, canonical_spacing_mm: float | None) -> _Fra
     """Crop the background and resample to the spacing that the network was trained with; nothing is flipped."""
     if standard.spacing_mm is None:  # the rules of fitness let no such image through
         raise ValueError("an image without pixel spacing cannot be brought to a model")
-    transform = plan_transform(
-        standard.pixels, standard.spacing_mm, canonical_spacing_mm, crop_px=breast_crop_px(standard.pixels)
-    )
+    transform = plan_transform(standard.pixels, standard.spacing_mm, canonical_spacing_mm)
     image = ModelImage(
         pixels=transform.image_to_model(standard.pixels),
         spacing_mm=transform.model_spacing_mm(standard.spacing_mm),

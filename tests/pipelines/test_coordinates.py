@@ -162,6 +162,25 @@ def test_noisy_air_is_cropped_and_no_breast_column_is_lost(air: float, noise: fl
     assert 258 <= x1 <= 290
 
 
+def test_a_strip_too_narrow_for_a_breast_is_not_cropped_to() -> None:
+    pixels = np.zeros((300, 300), dtype=np.float32)
+    pixels[:, 290:] = 0.5
+    assert breast_crop_px(pixels) == (290, 0, 300, 300)
+    assert plan_transform(pixels, (0.1, 0.1), 0.1).crop_px == (0, 0, 300, 300)
+
+
+@given(st.tuples(st.floats(0.02, 0.4), st.floats(0.02, 0.4)), st.integers(0, 200), st.integers(64, 300))
+@settings(deadline=None, max_examples=40)
+def test_the_models_spacing_is_within_a_hundredth_of_the_canonical(
+    spacing: tuple[float, float], first: int, rows: int
+) -> None:
+    pixels = np.zeros((rows, 300), dtype=np.float32)
+    pixels[:, first:] = 0.5
+    if min(rows * spacing[0], 300 * spacing[1]) >= 5:
+        transform = plan_transform(pixels, spacing, 0.1)
+        assert transform.model_spacing_mm(spacing) == pytest.approx((0.1, 0.1), rel=0.0101)
+
+
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
 def test_an_image_without_a_breast_is_not_cropped(level: float) -> None:
     assert breast_crop_px(np.full((90, 70), level, dtype=np.float32)) == (0, 0, 70, 90)

@@ -73,6 +73,7 @@ CASES: list[tuple[dict[str, Any], str | None]] = [
     ({"Columns": 0}, "no_pixels"),
     ({"Rows": 63}, "image_too_small"),
     ({"ImagerPixelSpacing": None}, "no_pixel_spacing"),
+    ({"ImagerPixelSpacing": [0.01, 0.01]}, "image_too_small"),
     ({"ImagerPixelSpacing": [100, 100]}, "implausible_pixel_spacing"),
     ({"ImagerPixelSpacing": None, "PixelSpacing": [0.1, 0.1]}, "no_pixel_spacing"),
 ]
