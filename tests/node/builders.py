@@ -51,7 +51,7 @@ class Clock:
 
 def settings_in(folder: Path, **sections: Any) -> Settings:
     """Settings with their state in `folder` and no disk space kept free."""
-    node = {"state_dir": folder, "host": "127.0.0.1", "port": 0, **sections.pop("node", {})}
+    node = {"state_dir": folder, "host": "127.0.0.1", "port": 11112, **sections.pop("node", {})}
     return Settings.model_validate({"node": node, "retention": {"min_free_gb": 0}, **sections})
 
 

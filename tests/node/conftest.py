@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -12,30 +11,14 @@ from sqlalchemy import Engine
 from node.database import migrate, open_engine
 from node.ledger import Ledger
 from node.outbox import Outbox
-from tests.peers.databases import postgres_server
-from tests.peers.processes import ProgramMissing
-
-
-@pytest.fixture(scope="session")
-def ledger_postgres() -> Iterator[Any]:
-    """One server for all tests, a database for each."""
-    try:
-        with postgres_server() as server:
-            yield server
-    except ProgramMissing as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
-        return
-    server = request.getfixturevalue("ledger_postgres")
-    url = server.fresh_database()
-    yield url
-    server.drop_database(url)
+        return f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture
