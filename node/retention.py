@@ -53,6 +53,11 @@ class Retention:
         # Rows first: a file whose row says "discarded" is swept on the next start, the other way round it is missed.
         paths: list[str] = []
         with self._ledger.engine.begin() as connection:
+            still_answered = select(Study.state).where(
+                Study.study_instance_uid == study_instance_uid, Study.state == "answered"
+            )
+            if connection.scalar(still_answered.with_for_update(key_share=True)) is None:
+                return  # an image came, or somebody wants it analysed again
             for table in (Instance, Result):
                 of_study = table.study_instance_uid == study_instance_uid
                 paths += connection.scalars(select(table.path).where(of_study, table.discarded_at.is_(None)))
