@@ -418,9 +418,10 @@ class Ledger:
         return None if row is None else dict(row._mapping)
 
     def path_of(self, sop_instance_uid: str) -> str | None:
-        """The spool file of a recorded instance; None when the instance is not recorded."""
+        """The spool file of a recorded instance; None when it is not recorded, or its file was deleted."""
+        this = Instance.sop_instance_uid == sop_instance_uid
         with self.reading() as connection:
-            return connection.scalar(select(Instance.path).where(Instance.sop_instance_uid == sop_instance_uid))
+            return connection.scalar(select(Instance.path).where(this, Instance.discarded_at.is_(None)))
 
 
 def _study_rows() -> Select[Any]:

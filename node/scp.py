@@ -209,6 +209,8 @@ class Receiver:
         if recorded == "conflict":
             path.unlink(missing_ok=True)
             return self._refuse(event, DUPLICATE_SOP_INSTANCE, "known SOP Instance UID with other content")
+        if recorded == "duplicate" and self._ledger.path_of(received.sop_instance_uid) != received.path:
+            path.unlink(missing_ok=True)  # its file was deleted when its study was old, and is not needed again
         log.info(
             "instance_" + recorded,
             study_instance_uid=received.study_instance_uid,
