@@ -31,6 +31,8 @@ from pydicom.uid import (
 
 ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 """Encapsulated Uncompressed Explicit VR Little Endian (PS3.5 A.4.11), for which pydicom has no constant."""
+FRAME_CONTENT_SEQUENCE: Final = 0x00209111
+IN_STACK_POSITION_NUMBER: Final = 0x00209057
 NATIVE_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
 STANDARD_VIEWS: Final = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
 VIEW_CODES: Final = {  # CID 4014
@@ -100,6 +102,7 @@ def small_mammogram(
     stored = half_disc(rows, columns, laterality=laterality, seed=number) if pixels is None else pixels
     _set(
         dataset,
+        **_acquisition(number),
         ImageType=["DERIVED", "PRIMARY"],
         PresentationIntentType="FOR PRESENTATION",
         PresentationLUTShape="IDENTITY",
@@ -113,7 +116,7 @@ def small_mammogram(
         ImagerPixelSpacing=[0.07, 0.07],
         EstimatedRadiographicMagnificationFactor=1.0,
         DistanceSourceToDetector=650,
-        DistanceSourceToPatient=633,
+        DistanceSourceToPatient=650,
         KVP=28,
         ExposureInuAs=80_000,
         ExposureTime=900,
@@ -184,6 +187,7 @@ def small_ultrasound(
     )
     _set(
         dataset,
+        **_acquisition(number),
         ImageType=["ORIGINAL", "PRIMARY", "BREAST", "0001"],
         BodyPartExamined="BREAST",
         Laterality="L",
@@ -282,12 +286,22 @@ def large_tomosynthesis(
         LossyImageCompression="00",
         BurnedInAnnotation="NO",
         BreastImplantPresent="NO",
+        ViewCodeSequence=_view_code("CC"),
         AcquisitionContextSequence=[],
         SharedFunctionalGroupsSequence=[_shared_groups()],
         PerFrameFunctionalGroupsSequence=[_frame_groups(index) for index in range(frames)],
     )
     dimension_uid = uid("dimensions", instance_uid)
-    _set(dataset, DimensionOrganizationSequence=[_with(DimensionOrganizationUID=dimension_uid)])
+    by_position = _with(
+        DimensionOrganizationUID=dimension_uid,
+        DimensionIndexPointer=IN_STACK_POSITION_NUMBER,
+        FunctionalGroupPointer=FRAME_CONTENT_SEQUENCE,
+    )
+    _set(
+        dataset,
+        DimensionOrganizationSequence=[_with(DimensionOrganizationUID=dimension_uid)],
+        DimensionIndexSequence=[by_position],
+    )
     _set_pixel_module(dataset, (rows, columns), bits_stored=12)
     header = _finish(dataset, path, transfer_syntax_uid, elements)
     frame = half_disc(rows, columns, laterality="L", seed=1).astype("<u2").tobytes()
@@ -357,7 +371,7 @@ def _frame_groups(index: int) -> Dataset:
         VolumetricProperties="VOLUME",
         VolumeBasedCalculationTechnique="TOMOSYNTHESIS",
     )
-    content = _with(StackID="1", InStackPositionNumber=index + 1, FrameAcquisitionNumber=1)
+    content = _with(StackID="1", InStackPositionNumber=index + 1, DimensionIndexValues=[index + 1])
     return _with(
         XRay3DFrameTypeSequence=[frame_type],
         FrameContentSequence=[content],
@@ -377,12 +391,9 @@ def _general(sop_class_uid: str, instance_uid: str, study_uid: str, modality: st
         StudyDate="20250102",
         SeriesDate="20250102",
         ContentDate="20250102",
-        AcquisitionDate="20250102",
         StudyTime="101500",
         SeriesTime="101500",
         ContentTime=f"1016{number % 60:02d}",
-        AcquisitionTime=f"1016{number % 60:02d}",
-        AcquisitionDateTime=f"202501021016{number % 60:02d}",
         AccessionNumber="ACC0001",
         StudyID="STUDY1",
         StudyDescription="Screening mammography",
@@ -399,8 +410,17 @@ def _general(sop_class_uid: str, instance_uid: str, study_uid: str, modality: st
         InstitutionName="Test hospital",
         SeriesNumber=1,
         InstanceNumber=number,
-        AcquisitionNumber=number,
     )
+
+
+def _acquisition(number: int) -> dict[str, Any]:
+    time = f"1016{number % 60:02d}"
+    return {
+        "AcquisitionDate": "20250102",
+        "AcquisitionTime": time,
+        "AcquisitionDateTime": f"20250102{time}",
+        "AcquisitionNumber": number,
+    }
 
 
 def _set_pixel_module(dataset: Dataset, shape: tuple[int, ...], *, bits_stored: int) -> None:
@@ -423,8 +443,8 @@ def _finish(dataset: Dataset, path: Path | None, transfer_syntax_uid: str, eleme
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.ImplementationClassUID = uid("implementation")
-    dataset.file_meta.TransferSyntaxUID = transfer_syntax_uid
+    dataset.file_meta.ImplementationClassUID = UID(uid("implementation"))
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     if "PixelData" in dataset and transfer_syntax_uid not in NATIVE_SYNTAXES:
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.compress(transfer_syntax_uid, generate_instance_uid=False)

@@ -6,30 +6,46 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import redis
 
-from tests.peers.processes import LOOPBACK, Process, find_program, free_port, is_listening
+from tests.peers.processes import LOOPBACK, ServerProcess, find_program, free_port, is_listening, own_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Redis:
+class RedisServer:
     """A running Redis; `url` is for Celery."""
 
     port: int
-    process: Process
+    process: ServerProcess
 
     @property
     def url(self) -> str:
         """Of database 0."""
         return f"redis://{LOOPBACK}:{self.port}/0"
+
+    def start(self) -> None:
+        """Listen (again), with nothing in it."""
+        self.process.start().wait_ready(self.answers)
+
+    def stop(self) -> None:
+        """End; what it held is lost."""
+        self.process.stop()
+
+    def answers(self) -> bool:
+        """Whether it answers a ping."""
+        try:
+            with redis.Redis(host=LOOPBACK, port=self.port, socket_timeout=1) as client:
+                return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
 
     def client(self) -> redis.Redis:
         """Open a connection; the caller closes it."""
@@ -42,40 +58,52 @@ class Redis:
 
 
 @contextmanager
-def redis_server(directory: Path, *, port: int | None = None) -> Iterator[Redis]:
-    """Run Redis without persistence.
+def redis_server(directory: Path | None = None, port: int | None = None) -> Iterator[RedisServer]:
+    """Run Redis without persistence; its log goes to `directory`, by default a temporary one.
 
     Raises
     ------
     ProgramMissing, StartFailed
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    program = find_program("redis-server")
     port = free_port() if port is None else port
-    options = {"port": port, "bind": LOOPBACK, "save": "", "appendonly": "no", "dir": directory, "databases": 16}
-    command = [
-        find_program("redis-server"),
-        *(str(word) for key, value in options.items() for word in (f"--{key}", value)),
-    ]
-    with Process(command, log=directory / "redis.log") as process:
-        process.wait_ready(lambda: _answers_ping(port))
-        yield Redis(port=port, process=process)
+    with own_folder(directory, "redis") as folder:
+        options = {"port": port, "bind": LOOPBACK, "save": "", "appendonly": "no", "dir": folder, "databases": 16}
+        words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+        running = RedisServer(port=port, process=ServerProcess([program, *words], log=folder / "redis.log"))
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
 
 
-def _answers_ping(port: int) -> bool:
-    try:
-        with redis.Redis(host=LOOPBACK, port=port, socket_timeout=1) as client:
-            return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+_SETTINGS: Final[Mapping[str, str]] = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "50",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Postgres:
+class PostgresServer:
     """A running PostgreSQL."""
 
     port: int
-    process: Process
+    process: ServerProcess
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def start(self) -> None:
+        """Listen (again) on the same cluster."""
+        self.process.start().wait_ready(lambda: is_listening(self.port) and self.answers(), timeout_s=60)
+
+    def stop(self) -> None:
+        """End, and every connection with it; databases stay until the end of `postgres_server`."""
+        self.process.stop()
 
     def url(self, database: str = "postgres") -> str:
         """SQLAlchemy's URL of a database."""
@@ -109,16 +137,16 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(directory: Path, *, port: int | None = None) -> Iterator[Postgres]:
+def postgres_server(directory: Path | None = None, port: int | None = None) -> Iterator[PostgresServer]:
     """Run PostgreSQL on a new cluster: superuser ``postgres`` without a password, no fsync, TCP on the loopback alone.
 
-    PostgreSQL refuses to run as root, and pytest's folders are closed to others: for root it runs as the account
-    ``postgres`` that its Debian package makes. So the cluster lies in a temporary folder of its own, removed at the end.
+    PostgreSQL refuses to run as root, so for root it runs as the account ``postgres`` that its Debian package makes.
+    As pytest's folders are closed to others, the cluster lies in a temporary folder of its own, removed at the end.
 
     Parameters
     ----------
-    directory : pathlib.Path
-        For the log.
+    directory : pathlib.Path, optional
+        For the log; a temporary one by default.
 
     Raises
     ------
@@ -128,34 +156,25 @@ def postgres_server(directory: Path, *, port: int | None = None) -> Iterator[Pos
     """
     initdb, postgres = find_program("initdb"), find_program("postgres")
     user = "postgres" if os.geteuid() == 0 else None
-    directory.mkdir(parents=True, exist_ok=True)
     port = free_port() if port is None else port
-    home = Path(tempfile.mkdtemp(prefix="mammonode-postgres-"))
-    try:
+    options = [word for key, value in {**_SETTINGS, "port": str(port)}.items() for word in ("-c", f"{key}={value}")]
+    with own_folder(directory, "postgres-log") as logs, own_folder(None, "postgres") as home:
         if user is not None:
             shutil.chown(home, user, user)
         _make_cluster(initdb, home / "data", user)
-        settings = {
-            "port": port,
-            "listen_addresses": LOOPBACK,
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
-            "shared_buffers": "16MB",
-            "max_connections": 50,
-        }
-        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        command = [postgres, "-D", str(home / "data"), *options]
-        # SIGINT is its fast shutdown, which does not wait for clients.
-        with Process(
-            command, log=directory / "postgres.log", cwd=home, user=user, stop_signal=signal.SIGINT
-        ) as process:
-            running = Postgres(port=port, process=process)
-            process.wait_ready(lambda: is_listening(port) and running.answers(), timeout_s=60)
+        process = ServerProcess(
+            [postgres, "-D", str(home / "data"), *options],
+            log=logs / "postgres.log",
+            cwd=home,
+            user=user,
+            stop_signal=signal.SIGINT,  # its fast shutdown, which does not wait for clients
+        )
+        running = PostgresServer(port=port, process=process)
+        try:
+            running.start()
             yield running
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+        finally:
+            running.stop()
 
 
 def _make_cluster(initdb: str, data: Path, user: str | None) -> None:
@@ -166,5 +185,7 @@ def _make_cluster(initdb: str, data: Path, user: str | None) -> None:
         check=True,
         capture_output=True,
         timeout=120,
-        **({} if user is None else {"user": user, "group": user, "extra_groups": ()}),
+        user=user,
+        group=user,
+        extra_groups=None if user is None else (),
     )

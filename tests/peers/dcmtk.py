@@ -13,7 +13,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
-from tests.peers.processes import LOOPBACK, Process, find_program, free_port, is_listening, wait_until
+from tests.peers.processes import LOOPBACK, ServerProcess, find_program, free_port, is_listening, own_folder, wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +24,22 @@ class StoreScp:
     ----------
     directory : pathlib.Path
         What it received, one file an instance, as it came (bit preserving).
-    process : Process
+    process : ServerProcess
         Its log tells what it was asked.
     """
 
     port: int
     ae_title: str
     directory: Path
-    process: Process
+    process: ServerProcess
+
+    def start(self) -> None:
+        """Listen (again)."""
+        self.process.start().wait_ready(lambda: is_listening(self.port))
+
+    def stop(self) -> None:
+        """End; connections are refused until `start`, and what was received stays."""
+        self.process.stop()
 
     def received(self) -> dict[str, Path]:
         """Files by SOP Instance UID; one that is just being received is there too."""
@@ -47,7 +55,7 @@ class StoreScp:
         """Whether every association that began has ended."""
         ended = len(self._log_lines("I: Association Release")) + len(self._log_lines("I: Association Abort"))
         ended += len(self._log_lines("I: Peer Aborted Association")) + len(self._log_lines("E: DIMSE failure"))
-        return ended >= len(self._log_lines("I: Association Received"))
+        return ended >= len(self._log_lines("I: Association Acknowledged"))
 
     def wait_for(self, number_or_uids: int | Iterable[str], *, timeout_s: float = 30) -> dict[str, Path]:
         """Wait until so many instances, or these, are there and no association is open; return `received()`.
@@ -75,27 +83,27 @@ class StoreScp:
 
 @contextmanager
 def storescp(
-    directory: Path,
-    *,
+    directory: Path | None = None,
     port: int | None = None,
     ae_title: str = "STORESCP",
     extra: Sequence[str] = (),
+    *,
     log_level: str = "debug",
     bit_preserving: bool = True,
 ) -> Iterator[StoreScp]:
     """Run DCMTK's storescp: every SOP class, every transfer syntax that it knows.
 
-    It serves one association after the other unless `extra` has ``--fork``; other useful ones are ``--refuse``,
-    ``--abort-after``, ``--abort-during``, ``--sleep-after SECONDS`` and ``--ignore``.
-
     Parameters
     ----------
-    directory : pathlib.Path
-        Made if needed; instances go to its folder ``received``.
+    directory : pathlib.Path, optional
+        Where instances go; the log lies beside it. A temporary folder by default.
     port : int, optional
         A free one by default.
+    ae_title : str
+        Its own; it answers to any called AE title.
     extra : sequence of str
-        More options.
+        More options: ``--fork`` for several associations at once, ``--refuse``, ``--abort-after``, ``--abort-during``,
+        ``--sleep-after SECONDS``, ``--ignore``.
     log_level : str
         "debug" for `StoreScp.store_counts`; "warn" where speed is measured, `StoreScp.wait_for` needs "info".
     bit_preserving : bool
@@ -105,15 +113,25 @@ def storescp(
     ------
     ProgramMissing, StartFailed
     """
-    received = directory / "received"
-    received.mkdir(parents=True, exist_ok=True)
     port = free_port() if port is None else port
     command = [find_program("storescp"), "--log-level", log_level, "--promiscuous", "--accept-all"]
     command += ["--bit-preserving"] if bit_preserving else []
-    command += ["--disable-host-lookup", "--output-directory", str(received), "--aetitle", ae_title, *extra, str(port)]
-    with Process(command, log=directory / "storescp.log") as process:
-        process.wait_ready(lambda: is_listening(port))
-        yield StoreScp(port=port, ae_title=ae_title, directory=received, process=process)
+    with own_folder(directory, "storescp") as received:
+        command += ["--disable-host-lookup", "--output-directory", str(received), "--aetitle", ae_title]
+        log = received.with_name(f"{received.name}.log")
+        peer = StoreScp(
+            port=port,
+            ae_title=ae_title,
+            directory=received,
+            process=ServerProcess([*command, *extra, str(port)], log=log),
+        )
+        try:
+            peer.start()
+            yield peer
+        finally:
+            peer.stop()
+            if directory is None:
+                log.unlink(missing_ok=True)
 
 
 def storescu(

@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -244,6 +245,7 @@ class FakePacs:
     def _on_store(self, event: evt.Event) -> Dataset:
         encoded = _encoded_file(event)
         request = event.request
+        assert isinstance(request, C_STORE)  # this event is its arrival
         uid, sop_class = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
         at_s = time.monotonic()
         with self._lock:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.peers.processes import LOOPBACK, Process, find_program, free_port, wait_until
+from tests.peers.processes import LOOPBACK, ServerProcess, find_program, free_port, own_folder, wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,15 @@ class Orthanc:
     port: int
     http_port: int
     ae_title: str
-    process: Process
+    process: ServerProcess
+
+    def start(self) -> None:
+        """Listen (again), on the same ports and storage."""
+        self.process.start().wait_ready(self.answers, timeout_s=60)
+
+    def stop(self) -> None:
+        """End; what is stored stays."""
+        self.process.stop()
 
     @property
     def url(self) -> str:
@@ -167,7 +175,7 @@ class Orthanc:
 
 @contextmanager
 def orthanc(
-    directory: Path,
+    directory: Path | None = None,
     *,
     port: int | None = None,
     http_port: int | None = None,
@@ -176,7 +184,7 @@ def orthanc(
     overwrite_instances: bool = False,
     changes: Mapping[str, Any] | None = None,
 ) -> Iterator[Orthanc]:
-    """Run Orthanc with its index and files in `directory`.
+    """Run Orthanc with its index and files in `directory`, by default a temporary one.
 
     HTTP listens for this host alone. A remote AE gets no storage commitment report and no C-MOVE unless it is in
     `modalities`, or `Orthanc.set_modality` puts it there later. Orthanc's defaults stay where nothing is said: all
@@ -195,13 +203,11 @@ def orthanc(
     ------
     ProgramMissing, StartFailed
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    program = find_program("Orthanc")
     port = free_port() if port is None else port
     http_port = free_port() if http_port is None else http_port
-    configuration = {
+    configuration: dict[str, Any] = {
         "Name": "mammonode test",
-        "StorageDirectory": str(directory / "storage"),
-        "IndexDirectory": str(directory / "storage"),
         "Plugins": [],
         "HttpPort": http_port,
         "RemoteAccessAllowed": False,
@@ -219,9 +225,14 @@ def orthanc(
         "SaveJobs": False,
         **(changes or {}),
     }
-    settings = directory / "orthanc.json"
-    settings.write_text(json.dumps(configuration, indent=1))
-    with Process([find_program("Orthanc"), "--verbose", str(settings)], log=directory / "orthanc.log") as process:
+    with own_folder(directory, "orthanc") as folder:
+        storage = str(folder / "storage")
+        settings = folder / "orthanc.json"
+        settings.write_text(json.dumps({"StorageDirectory": storage, "IndexDirectory": storage} | configuration))
+        process = ServerProcess([program, "--verbose", str(settings)], log=folder / "orthanc.log")
         running = Orthanc(port=port, http_port=http_port, ae_title=ae_title, process=process)
-        process.wait_ready(running.answers, timeout_s=60)
-        yield running
+        try:
+            running.start()
+            yield running
+        finally:
+            process.kill()  # its orderly end takes 3 s, and the storage goes too

@@ -7,8 +7,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -27,7 +29,7 @@ PACKAGES: Final[Mapping[str, str]] = {
 }
 """Debian package of each program."""
 
-_PORTS: Final = range(20_000, 32_000)
+_PORTS: Final[range] = range(20_000, 32_000)
 """Below the range from which Linux takes the ports of outgoing connections (32768-60999), so that a port found free
 here cannot become the near end of some other test's connection before its server listens."""
 _given: set[int] = set()
@@ -62,6 +64,7 @@ def find_program(name: str) -> str:
 def free_port() -> int:
     """Give a TCP port on which nothing listens, each number once in this process."""
     start = _PORTS.start + os.getpid() * 37 % len(_PORTS)
+    port: int
     for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)):
         if port in _given:
             continue
@@ -111,7 +114,18 @@ def wait_for_port(port: int, *, timeout_s: float = 10) -> None:
     wait_until(lambda: is_listening(port), timeout_s=timeout_s, what=f"a listener on port {port}")
 
 
-class Process:
+@contextmanager
+def own_folder(directory: Path | None, name: str) -> Iterator[Path]:
+    """Make `directory`, or, where none is given, a temporary folder that goes with the block."""
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix=f"mammonode-{name}-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+class ServerProcess:
     """A program in a process group of its own, its output in a file.
 
     Parameters
@@ -143,10 +157,11 @@ class Process:
         self._user = user
         self._stop_signal = stop_signal
         self._process: subprocess.Popen[bytes] | None = None
+        self._group: int | None = None
 
     @property
     def pid(self) -> int:
-        """Process id, also that of the group."""
+        """ServerProcess id, also that of the group."""
         assert self._process is not None, "not started"
         return self._process.pid
 
@@ -156,7 +171,8 @@ class Process:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> Self:
-        """Start, without waiting for anything."""
+        """Start (again), without waiting for anything."""
+        assert self._process is None or self._process.poll() is not None, f"{self.command[0]} runs already"
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
@@ -166,8 +182,11 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                **({} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": ()}),
+                user=self._user,
+                group=self._user,
+                extra_groups=None if self._user is None else (),
             )
+        self._group = self._process.pid
         return self
 
     def wait_ready(self, ready: Callable[[], object], *, timeout_s: float = 20) -> None:
@@ -192,7 +211,7 @@ class Process:
 
     def kill(self) -> None:
         """End it and its children at once, as ``kill -9`` does."""
-        self._signal_group(signal.SIGKILL)
+        self._kill_group()
         if self._process is not None:
             self._process.wait(timeout=10)
 
@@ -206,15 +225,16 @@ class Process:
                 self._process.wait(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 self.kill()
-        # A daemon may have left children; the group's number is not given away while one of them lives.
-        self._signal_group(signal.SIGKILL)
+        # It may have left children; the group's number is not given away while one of them lives.
+        self._kill_group()
         return self._process.returncode
 
-    def _signal_group(self, number: signal.Signals) -> None:
-        if self._process is None:
+    def _kill_group(self) -> None:
+        group, self._group = self._group, None  # once: later the number may be another's
+        if group is None:
             return
         try:
-            os.killpg(self._process.pid, number)
+            os.killpg(group, signal.SIGKILL)
         except ProcessLookupError:
             return
 

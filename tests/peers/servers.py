@@ -4,14 +4,14 @@ Each server is a context manager that ends what it started. A missing program ra
 tests/conftest.py turn that into a skip, or into a failure where the variable CI is set.
 """
 
-from tests.peers.databases import Postgres, Redis, postgres_server, redis_server
+from tests.peers.databases import PostgresServer, RedisServer, postgres_server, redis_server
 from tests.peers.dcmtk import StoreScp, dsrdump, echoscu, storescp, storescu
 from tests.peers.fake_pacs import FakePacs, StoreAnswer, StoreCall
 from tests.peers.orthanc import Modality, Orthanc, orthanc
 from tests.peers.processes import (
     LOOPBACK,
-    Process,
     ProgramMissing,
+    ServerProcess,
     StartFailed,
     find_program,
     free_port,
@@ -25,10 +25,10 @@ __all__ = [
     "FakePacs",
     "Modality",
     "Orthanc",
-    "Postgres",
-    "Process",
+    "PostgresServer",
     "ProgramMissing",
-    "Redis",
+    "RedisServer",
+    "ServerProcess",
     "StartFailed",
     "StoreAnswer",
     "StoreCall",
