@@ -65,6 +65,20 @@ def describe_model(name: str, weights_dir: Path | None = None) -> ModelCard:
     )
 
 
+def resolve_device(device: str, index: int = 0) -> str:
+    """Return the device that `device` means on this machine.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"`` (the first), ``"cuda:N"``, or ``"auto"``: an accelerator where there is one, else the CPU.
+    index : int
+        Which of several workers asks; with ``"auto"`` they take the accelerators in turn.
+    """
+    resolved: str = import_module("models.resident").resolve_device(device, index)  # imports torch
+    return resolved
+
+
 def load(name: str, device: str = "auto", weights_dir: Path | None = None) -> Predictor:
     """Return the predictor `name` on `device`; the second call with the same arguments returns the same object.
 
@@ -84,7 +98,8 @@ def load(name: str, device: str = "auto", weights_dir: Path | None = None) -> Pr
     KeyError
         No such model.
     WeightsMissing, WeightsMismatch
-        It cannot run; both are found out before torch is imported.
+        It cannot run; found out before torch is imported, unless the weights are intact but those of another network.
+        Asked again, it looks again, and hashes a file only when that has changed.
     """
     _require(name)
     with _loading:
@@ -107,13 +122,14 @@ def load_classifier(name: str, device: str = "auto", weights_dir: Path | None = 
 
 
 def _load(name: str, device: str, weights_dir: Path | None) -> Predictor:
-    weights = read_weights(find_weights(name, weights_dir))
-    module_name, _, class_name = MODELS[name].partition(":")
-    resolved: str = import_module("models.resident").resolve_device(device)  # imports torch, so not before it is needed
+    place = find_weights(name, weights_dir)
+    verify_weights(place)  # remembers what it hashed: a file that is refused is not read again with every study
+    resolved = resolve_device(device)
     same = (name, resolved, weights_dir)
     if same not in _resident:
+        module_name, _, class_name = MODELS[name].partition(":")
         predictor_class = getattr(import_module(module_name), class_name)
-        _resident[same] = predictor_class.from_weights(weights, resolved)
+        _resident[same] = predictor_class.from_weights(read_weights(place), resolved)
     return _resident[same]
 
 

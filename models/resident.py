@@ -17,8 +17,8 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 Result = TypeVar("Result")
 
 SPACING_TOLERANCE = 0.02
-"""A resampled image has a whole number of pixels, so its spacing is off by up to half a pixel in its length: 0.5 % of
-100 px. Four times that is still far from any two spacings that detectors have (0.05, 0.07, 0.085, 0.1 mm)."""
+"""Far less than between any two spacings that detectors have (0.05, 0.07, 0.085, 0.1 mm). A resampled image has a whole
+number of pixels, so half a pixel in its length comes on top."""
 
 OUT_OF_MEMORY_TEXTS = (
     "out of memory",  # CUDA, when it is not raised as torch.OutOfMemoryError
@@ -28,10 +28,10 @@ OUT_OF_MEMORY_TEXTS = (
 """What a RuntimeError says when it means that memory ran out; torch has no class of its own for these."""
 
 
-def resolve_device(device: str) -> str:
-    """Return the device that `device` means here: ``"auto"`` is the first accelerator, else the CPU."""
+def resolve_device(device: str, index: int = 0) -> str:
+    """Return the device that `device` means here; see `models.registry.resolve_device`."""
     if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        return f"cuda:{index % max(torch.cuda.device_count(), 1)}" if torch.cuda.is_available() else "cpu"
     return str(torch.device(device, 0) if device == "cuda" else torch.device(device))
 
 
@@ -48,7 +48,10 @@ def checked_pixels(image: ModelImage, canonical_spacing_mm: float) -> torch.Tens
         raise ValueError(f"the image has shape {image.pixels.shape}, not (rows, columns)")
     if not np.isfinite(image.pixels).all():
         raise ValueError("the image holds values that are not finite")
-    if any(abs(spacing_mm / canonical_spacing_mm - 1) > SPACING_TOLERANCE for spacing_mm in image.spacing_mm):
+    if any(
+        abs(spacing_mm / canonical_spacing_mm - 1) > SPACING_TOLERANCE + 0.5 / length_px
+        for spacing_mm, length_px in zip(image.spacing_mm, image.pixels.shape, strict=True)
+    ):
         raise ValueError(f"the image is at {image.spacing_mm} mm, the network wants {canonical_spacing_mm} mm")
     return torch.from_numpy(np.array(image.pixels, dtype=np.float32))
 
@@ -56,19 +59,20 @@ def checked_pixels(image: ModelImage, canonical_spacing_mm: float) -> torch.Tens
 class Resident(Generic[Network]):
     """A network in evaluation mode on a device, with a copy on the CPU for what does not fit.
 
-    One call runs at a time: two images at once would need twice the memory and finish no sooner.
+    One call runs at a time: two images at once would need twice the memory and finish no sooner. The network goes to
+    its device with the first call; when it finds no room there, that call runs on the CPU and the next one tries again.
 
     Parameters
     ----------
     network : torch.nn.Module
         On the CPU.
     device : str
-        As `resolve_device` returns it.
+        As `models.registry.resolve_device` returns it.
     """
 
     def __init__(self, network: Network, device: str) -> None:
         self._on_cpu = network.eval().requires_grad_(False)
-        self._on_device = self._on_cpu if device == "cpu" else deepcopy(self._on_cpu).to(device)
+        self._on_device: Network | None = None
         self._turn = threading.Lock()
         self.device = device
 
@@ -88,8 +92,10 @@ class Resident(Generic[Network]):
         with self._turn, torch.inference_mode():
             if self.device != "cpu":
                 try:
+                    if self._on_device is None:
+                        self._on_device = deepcopy(self._on_cpu).to(self.device)
                     return attempt(self._on_device, torch.device(self.device)), self.device
-                except RuntimeError as error:
+                except (RuntimeError, MemoryError) as error:
                     if not _is_out_of_memory(error):
                         raise
                 _release(self.device)  # outside the handler: a caught error keeps its frames' tensors alive
