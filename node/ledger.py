@@ -358,8 +358,13 @@ class Ledger:
                 ).rowcount
             )
 
-    def give_back(self, claimed: ClaimedStudy, now: float, *, retry_at: float, why: str) -> None:
-        """From analysing back to queued after an error that may pass; the message goes out again at `retry_at`."""
+    def give_back(self, claimed: ClaimedStudy, now: float, *, retry_at: float, why: str, max_deaths: int) -> None:
+        """From analysing back to queued after an error that may pass; the message goes out again at `retry_at`.
+
+        An error counts as a death; one in the report of the failure, after `max_deaths`, ends in quarantine (`bury`).
+        """
+        given_up = claimed.deaths >= max_deaths
+        state = {"state": "quarantined", "due_at": None} if given_up else {"state": "queued", "due_at": retry_at}
         with self.engine.begin() as connection:
             moved = connection.execute(
                 update(Study)
@@ -368,10 +373,12 @@ class Ledger:
                     Study.state == "analysing",
                     Study.claim_token == claimed.token,
                 )
-                .values(state="queued", claim_token=None, due_at=retry_at, deaths=Study.deaths + 1)
+                .values(claim_token=None, deaths=Study.deaths + 1, **state)
             ).rowcount
             if moved:
                 self.note(connection, now, "given_back", claimed.study_instance_uid, why=why)
+                if given_up:
+                    self.note(connection, now, "quarantined", claimed.study_instance_uid)
 
     def retry(self, study_instance_uid: str, now: float, *, republish_at: float) -> bool:
         """Analyse a finished study once more, as a new revision; publish its message when this returns True."""

@@ -84,7 +84,13 @@ class Worker:
         finally:
             if not ended:  # an error of ours: back to the queue, one attempt poorer, and the error to Celery's log
                 retry_at = self._clock() + self._queue.poll_s
-                self._ledger.give_back(claimed, self._clock(), retry_at=retry_at, why="error in the pipeline")
+                self._ledger.give_back(
+                    claimed,
+                    self._clock(),
+                    retry_at=retry_at,
+                    why="error in the pipeline",
+                    max_deaths=self._queue.max_deaths,
+                )
         return published
 
     def _answer(self, claimed: ClaimedStudy) -> bool:
