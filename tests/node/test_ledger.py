@@ -302,12 +302,12 @@ def test_a_study_that_kills_its_worker_again_and_again_is_quarantined(ledger: Le
 
 def test_a_study_is_given_back_after_an_error(ledger: Ledger) -> None:
     study = claimed(ledger)
-    ledger.give_back(study, NOW, retry_at=NOW + 1, why="error in the pipeline")
+    ledger.give_back(study, NOW, retry_at=NOW + 1, why="error in the pipeline", max_deaths=MAX_DEATHS)
     assert ledger.due_studies(NOW + 1) == [(STUDY, "queued")]
     again = ledger.claim(STUDY, "worker-2", NOW + 1, LEASE_S)
     assert again is not None
     assert again.deaths == 1
-    ledger.give_back(study, NOW + 2, retry_at=NOW + 3, why="a worker that has lost its claim")
+    ledger.give_back(study, NOW + 2, retry_at=NOW + 3, why="a worker that has lost its claim", max_deaths=MAX_DEATHS)
     assert state_of(ledger) == ("analysing", 1)
     assert Counter(kinds(ledger))["given_back"] == 1
 
