@@ -11,8 +11,9 @@ from typing import Final
 
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext, build_context
 
 from node.statuses import Fate, classify
@@ -84,15 +85,23 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
     ae.connection_timeout = ae.acse_timeout = peer.timeout_s
     ae.dimse_timeout = ae.network_timeout = peer.timeout_s
     ae.maximum_pdu_size = 0
+    rejections: list[A_ASSOCIATE_RJ] = []
+
+    def keep_rejection(event: evt.Event) -> None:
+        # pynetdicom calls an association aborted when the peer rejects it and hangs up at once.
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            rejections.append(event.pdu)
+
     association = ae.associate(
         peer.host,
         peer.port,
         contexts=list(contexts),
         ae_title=peer.called_ae_title,
         tls_args=(peer.tls, peer.host) if peer.tls else None,
+        evt_handlers=[(evt.EVT_PDU_RECV, keep_rejection)],
     )
     if not association.is_established:
-        raise NoAssociation(_why_not(association))
+        raise NoAssociation(_why_not(association, rejections))
     try:
         yield association
     finally:
@@ -100,10 +109,9 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
             association.release()
 
 
-def _why_not(association: Association) -> str:
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        return f"association rejected: {answer.reason_str}" if answer is not None else "association rejected"
+def _why_not(association: Association, rejections: Sequence[A_ASSOCIATE_RJ]) -> str:
+    if rejections:
+        return f"association rejected: {rejections[0].reason_str}"
     if association.is_aborted and association.acceptor.primitive is not None:
         return "association aborted by the peer"
     return "no connection: nothing listens there, or it does not answer"
