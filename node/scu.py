@@ -137,5 +137,7 @@ def store(association: Association, file: FileToSend, message_id: int) -> StoreO
     if "Status" not in answer:
         return StoreOutcome(fate="retry", status=None, comment="no answer before the timeout or the abort")
     rule = classify(answer.Status)
-    comment = str(answer.get("ErrorComment", "")) or (rule.meaning if answer.Status else "")
+    # LO: 64 characters, none of them a control character; PostgreSQL does not take a NUL, and ends the courier.
+    said = "".join(filter(str.isprintable, str(answer.get("ErrorComment", ""))))[:64]
+    comment = said or (rule.meaning if answer.Status else "")
     return StoreOutcome(fate=rule.fate, status=answer.Status, comment=comment)
