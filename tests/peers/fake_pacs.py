@@ -17,6 +17,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -128,7 +129,6 @@ class FakePacs:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._server: ThreadedAssociationServer | None = None
-        self._ae: AE | None = None
 
     def answer_next(self, *answers: StoreAnswer) -> None:
         """Give the next calls these answers, one each, before any other rule."""
@@ -192,9 +192,9 @@ class FakePacs:
         ae.add_supported_context(Verification)
         for sop_class in self.sop_classes:
             ae.add_supported_context(sop_class, list(self.transfer_syntaxes))
-        server = ae.start_server(
+        server = ae.make_server(
             (LOOPBACK, self.port),
-            block=False,
+            server_class=ThreadedAssociationServer,
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._on_requested),
                 (evt.EVT_PDU_RECV, self._on_pdu),
@@ -202,17 +202,20 @@ class FakePacs:
                 (evt.EVT_C_STORE, self._on_store),
             ],
         )
-        assert server is not None  # block=False
-        self._ae, self._server = ae, server
+        assert isinstance(server, ThreadedAssociationServer)  # server_class above
+        self._server = server
+        ae._servers.append(server)  # where its shutdown looks for it
+        # In place of AE.start_server, whose thread looks twice a second whether it is to stop.
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def stop(self) -> None:
         """Abort every association and close the port."""
         self._stopping.set()
         server, self._server = self._server, None
-        if server is None or self._ae is None:
+        if server is None:
             return
-        server.shutdown()
+        server.shutdown()  # closes the port too
         for association in server.active_associations:
             association.abort()
 
@@ -232,11 +235,14 @@ class FakePacs:
     def _on_requested(self, event: evt.Event) -> None:
         with self._lock:
             self.associations += 1
+            self._pdus[id(event.assoc)] = 0
         if self.rejection is not None:
             event.assoc.acse.send_reject(*self.rejection)
+            # As pynetdicom's own rejections do: else it closes the socket before the rejection has gone out.
+            event.assoc.kill()
 
     def _on_pdu(self, event: evt.Event) -> None:
-        if self.abort_after_pdus is None or type(event.pdu).__name__ != "P_DATA_TF":
+        if self.abort_after_pdus is None or not isinstance(event.pdu, P_DATA_TF):
             return
         self._pdus[id(event.assoc)] += 1
         if self._pdus[id(event.assoc)] == self.abort_after_pdus:
@@ -251,7 +257,8 @@ class FakePacs:
         with self._lock:
             rule = self.answers_by_class.get(sop_class, self.answer)
             answer = self._next.popleft() if self._next else rule
-        self._stopping.wait(answer.delay_s) if answer.delay_s else None
+        if answer.delay_s:
+            self._stopping.wait(answer.delay_s)
         with self._lock:
             if answer.keeps:
                 self._copies.setdefault(uid, []).append(encoded)
