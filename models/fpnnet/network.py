@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FasterRCNN
-from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import MultiScaleRoIAlign
 
 CLASSES = ("background", "benign", "malignant")
 
@@ -24,11 +23,7 @@ regional ones spread over more than 2 cm (ACR BI-RADS Atlas, 5th edition, mammog
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 COARSEST_STRIDE_PX = 64
-"""P6. Padded to a multiple of it, an image has feature maps at exactly 1/4 to 1/64 of its size; torchvision infers the
-scales of its RoI pooling from the first image it sees and keeps them, so they must not depend on that image."""
-
-SMALLEST_BOX_PX = 1e-2
-"""As in torchvision's postprocessing: what clipping leaves of a box outside the image."""
+"""P6. Padded to a multiple of it, an image has feature maps, and its anchors strides, of exactly 1/4 to 1/64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +49,7 @@ class FoundBoxes:
 
 
 class PaddingTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
-    """In place of torchvision's: no rescaling and no normalisation; air (0) is put below and to the right.
-
-    The size reported on is the padded one, and boxes are clipped to the image afterwards.
-    """
+    """In place of torchvision's: no rescaling and no normalisation; air (0) is put below and to the right."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -68,28 +60,9 @@ class PaddingTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torch
             size_divisible=COARSEST_STRIDE_PX,
         )
 
-    def forward(
-        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
-    ) -> tuple[ImageList, list[dict[str, Tensor]] | None]:
-        """Pad and batch; see torchvision."""
-        batch, targets = super().forward(images, targets)
-        rows, columns = batch.tensors.shape[-2:]
-        return ImageList(batch.tensors, [(rows, columns)] * len(images)), targets
-
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         """Leave the image at its canonical spacing."""
         return image, target
-
-    def postprocess(
-        self,
-        result: list[dict[str, Tensor]],
-        image_shapes: list[tuple[int, int]],
-        original_image_sizes: list[tuple[int, int]],
-    ) -> list[dict[str, Tensor]]:
-        """Clip boxes to the images before padding, and drop those that lay in the padding."""
-        if self.training:
-            return result
-        return [_clipped(found, size) for found, size in zip(result, original_image_sizes, strict=True)]
 
 
 class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
@@ -115,6 +88,7 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
             backbone,
             num_classes=len(CLASSES),
             rpn_anchor_generator=AnchorGenerator(ANCHOR_SIZES_PX, (ASPECT_RATIOS,) * len(ANCHOR_SIZES_PX)),
+            box_roi_pool=_roi_pool(),
             box_score_thresh=box_score_thresh,
             box_nms_thresh=box_nms_thresh,
             box_detections_per_img=box_detections_per_img,
@@ -172,6 +146,19 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
         return F.relu((slope.view_as(pooled) * pooled).sum(dim=1))
 
 
+def _roi_pool() -> MultiScaleRoIAlign:
+    """Return torchvision's pooling over P2 to P5, its scales settled.
+
+    It infers them from the first image it sees and keeps them; an odd first image would spoil all that follow.
+    """
+    levels = ("0", "1", "2", "3")
+    pool = MultiScaleRoIAlign(featmap_names=list(levels), output_size=7, sampling_ratio=2)
+    side = COARSEST_STRIDE_PX
+    maps = {level: torch.zeros(1, 1, side >> (2 + power), side >> (2 + power)) for power, level in enumerate(levels)}
+    pool(maps, [torch.zeros(0, 4)], [(side, side)])
+    return pool
+
+
 def paint(relevance: Tensor, boxes: Tensor, scores: Tensor, size: tuple[int, int]) -> Tensor:
     """Lay the cells of each box over the image.
 
@@ -200,9 +187,3 @@ def paint(relevance: Tensor, boxes: Tensor, scores: Tensor, size: tuple[int, int
         region = canvas[y0:y1, x0:x1]
         torch.maximum(region, smooth, out=region)
     return canvas.clamp_(0.0, 1.0)
-
-
-def _clipped(found: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    boxes = clip_boxes_to_image(found["boxes"], size)
-    keep = remove_small_boxes(boxes, min_size=SMALLEST_BOX_PX)
-    return {"boxes": boxes[keep], "labels": found["labels"][keep], "scores": found["scores"][keep]}

@@ -51,10 +51,9 @@ def lay_out(breast: Breast, geometry: ViewGeometry, rows: int, spacing_mm: float
     """Place the breast in an image of `rows`: a half ellipse on the chest wall, a nipple, in MLO open to the axilla."""
     nipple_mm = geometry.nipple_at * rows * spacing_mm
     up_mm = nipple_mm - (np.arange(rows, dtype=np.float64) + 0.5) * spacing_mm
-    shape = 1.0 - (up_mm / breast.half_height_mm) ** 2
-    if geometry.axilla > 0:
-        towards_axilla = 1.0 - (1.0 - geometry.axilla**2) * (up_mm / nipple_mm) ** 2
-        shape = np.where(up_mm > 0, towards_axilla, shape)
+    ellipse = 1.0 - (up_mm / breast.half_height_mm) ** 2
+    towards_axilla = 1.0 - (1.0 - geometry.axilla**2) * (up_mm / nipple_mm) ** 2
+    shape = np.where((up_mm > 0) & (geometry.axilla > 0), towards_axilla, ellipse)
     nipple = 1.0 + 0.045 * np.exp(-0.5 * (up_mm / (0.045 * breast.half_height_mm)) ** 2)
     skin_squared = (breast.protrusion_mm * nipple) ** 2 * shape
     return Frame(
@@ -73,8 +72,8 @@ def depth_under_skin_mm(frame: Frame, columns: int, step: int = 1) -> Image:
     slope = np.gradient(squared, np.float32(frame.spacing_mm))[offset::step, None]
     x_mm = (np.arange(columns, dtype=np.float32)[offset::step] + 0.5)[None, :] * np.float32(frame.spacing_mm)
     steepness = np.sqrt(4.0 * x_mm**2 + slope**2)
-    depth: Image = (squared[offset::step, None] - x_mm**2) / np.maximum(steepness, np.float32(1e-3))
-    return depth
+    depth = (squared[offset::step, None] - x_mm**2) / np.maximum(steepness, np.float32(1e-3))
+    return depth.astype(np.float32, copy=False)
 
 
 def power_law_noise(rng: np.random.Generator, rows: int, columns: int, exponent: float = POWER_LAW_EXPONENT) -> Image:

@@ -1,0 +1,41 @@
+"""Networks with random weights, and such weights installed as a site installs its own. They detect nothing of use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.bundle import build_network
+from models.contract import ModelImage
+from models.fpnnet.network import FPNNet
+from models.metadata import Metadata, bundle_dir, bundle_metadata, folder_name, read_metadata
+from models.sppnet.network import SPPNet
+from models.weights import write_weights
+
+NETWORKS: dict[str, type[torch.nn.Module]] = {"FPNNet": FPNNet, "SPPNet": SPPNet}
+
+
+def own_metadata(name: str) -> Metadata:
+    """Metadata of the bundle as it is in the project."""
+    return read_metadata(bundle_dir(name) / "configs" / "metadata.json")
+
+
+def random_network(name: str, seed: int = 0) -> torch.nn.Module:
+    """The bundle's network, initialised from `seed`."""
+    torch.manual_seed(seed)
+    return build_network(own_metadata(name), NETWORKS[name]).eval()
+
+
+def install_random_weights(weights_dir: Path, name: str, seed: int = 0) -> str:
+    """Install weights that nobody trained under `weights_dir`; return their digest."""
+    metadata = bundle_metadata(name)
+    metadata["measured"] = {"note": "random weights: nothing measured", "figures": []}
+    return write_weights(random_network(name, seed).state_dict(), weights_dir / folder_name(name), metadata)
+
+
+def noise_image(rows: int = 200, columns: int = 150, *, spacing_mm: float = 0.1, seed: int = 0) -> ModelImage:
+    """An image of white noise."""
+    pixels = np.random.default_rng(seed).random((rows, columns), dtype=np.float32)
+    return ModelImage(pixels=pixels, spacing_mm=(spacing_mm, spacing_mm))

@@ -1,0 +1,93 @@
+"""What models there are is known without torch; which of them can run is said, not raised."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import registry
+from models.metadata import bundle_dir, bundle_metadata
+from models.registry import MODELS, describe
+
+WITHOUT_TORCH = """
+import sys
+from models.errors import WeightsMissing
+from models.registry import MODELS, describe, load
+describe()
+for name in MODELS:
+    try:
+        load(name, "cpu")
+    except WeightsMissing:
+        pass
+    else:
+        sys.exit("loaded")
+sys.exit(", ".join(sorted({"torch", "torchvision", "monai", "safetensors.torch"} & set(sys.modules))) or None)
+"""
+
+
+def test_describing_models_and_missing_one_import_no_torch() -> None:
+    run = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_model_is_listed_with_its_operating_point_and_says_that_it_has_no_weights() -> None:
+    detector, classifier = describe()
+    assert (detector.name, detector.task, detector.canonical_spacing_mm) == ("FPNNet", "detection", 0.1)
+    assert (classifier.name, classifier.task, classifier.canonical_spacing_mm) == ("SPPNet", "classification", 0.1)
+    for card in (detector, classifier):
+        assert not card.installed and card.weights_sha256 is None
+        assert card.problem == "no weights installed" and card.measured_on == "no trained weights yet"
+        assert card.identity.operating_point == card.operating_point
+
+
+def test_installed_weights_are_described_with_their_digest(random_weights_dir: Path) -> None:
+    for card in describe(random_weights_dir):
+        named = json.loads((random_weights_dir / card.name.lower() / "metadata.json").read_text())
+        assert card.installed and card.problem is None
+        assert card.weights_sha256 == card.identity.weights_sha256 == named["weights"]["sha256"]
+        assert card.measured_on == "random weights: nothing measured"
+
+
+def test_tampered_weights_are_a_problem_that_is_told(random_weights_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sppnet"
+    folder.mkdir()
+    (folder / "metadata.json").write_text((random_weights_dir / "sppnet" / "metadata.json").read_text())
+    (folder / "model.safetensors").write_bytes(b"tampered")
+    card = next(card for card in describe(tmp_path) if card.name == "SPPNet")
+    assert not card.installed and card.weights_sha256 is None and "SHA-256" in str(card.problem)
+
+
+def test_figures_name_the_data_that_they_were_measured_on(tmp_path: Path) -> None:
+    metadata = bundle_metadata("SPPNet")
+    metadata["measured"]["figures"] = [
+        {"figure": "AUC", "value": 0.5, "on": "cohort A"},
+        {"figure": "AUC", "value": 0.5, "on": "cohort B"},
+        {"figure": "accuracy", "value": 0.5, "on": "cohort A"},
+    ]
+    folder = tmp_path / "sppnet"
+    folder.mkdir()
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "model.safetensors").write_bytes(b"")
+    assert registry.find_weights("SPPNet", tmp_path).metadata.measured_on == "cohort A; cohort B"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_bundle_has_its_parts_and_its_card_says_that_there_are_no_weights(name: str) -> None:
+    folder, metadata = bundle_dir(name), bundle_metadata(name)
+    for part in ("configs/metadata.json", "configs/inference.yaml", "network.py", "predict.py", "README.md"):
+        assert (folder / part).is_file(), part
+    assert metadata["name"] == name
+    assert metadata["weights"] == {"file": "model.safetensors", "sha256": None}
+    card = (folder / "README.md").read_text()
+    assert "No trained weights exist yet" in card and metadata["version"] in card
+
+
+def test_an_unknown_model_and_a_wrong_task_are_refused() -> None:
+    with pytest.raises(KeyError, match="FPNNet, SPPNet"):
+        registry.load("ResNet")
+    with pytest.raises(ValueError, match="FPNNet does detection"):
+        registry.load_classifier("FPNNet")
