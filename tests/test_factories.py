@@ -56,7 +56,7 @@ def test_the_same_arguments_make_the_same_bytes(factory: Callable[..., Dataset],
 def test_headers_are_complete(factory: Callable[..., Dataset], tmp_path: Path, need: Callable[..., None]) -> None:
     need("dciodvfy")
     factory(tmp_path / "file.dcm")
-    command = [find_program("dciodvfy"), "-new", tmp_path / "file.dcm"]
+    command = [find_program("dciodvfy"), "-new", str(tmp_path / "file.dcm")]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     # Values of View Position are "unrecognized defined terms" to it, CC and MLO too.
     findings = [line for line in said.splitlines() if line.startswith(("Error", "Warning"))]
