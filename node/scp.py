@@ -84,7 +84,7 @@ class Receiver:
         self._clock = clock
         self._fault = fault
         self._peers = Peers(settings.source)
-        self._incoming: dict[str, IncomingFile] = {}
+        self._incoming: dict[str, tuple[IncomingFile, threading.Thread]] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -132,11 +132,21 @@ class Receiver:
             association.abort()
 
     def _open_incoming(self, **_arguments: Any) -> IncomingFile:
-        # pynetdicom opens the file in the thread of the association that receives, whose name finds it again on abort.
+        # pynetdicom opens the file in the thread that reads this association's socket: the file is that thread's until
+        # the C-STORE handler takes it over.
+        self._discard_of(None)
         incoming = self._spool.receive()
         with self._lock:
-            self._incoming[incoming.name] = incoming
+            self._incoming[incoming.name] = incoming, threading.current_thread()
         return incoming
+
+    def _discard_of(self, reader: threading.Thread | None) -> None:
+        """Remove what `reader` has received that no handler took over, and what readers left that have ended."""
+        with self._lock:
+            mine = [name for name, (_, owner) in self._incoming.items() if owner is reader or not owner.is_alive()]
+            abandoned = [self._incoming.pop(name)[0] for name in mine]
+        for incoming in abandoned:
+            incoming.discard()
 
     def _on_requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
@@ -151,20 +161,14 @@ class Receiver:
         log.warning("association_aborted", calling_ae_title=requestor.ae_title, calling_host=requestor.address)
 
     def _on_close(self, event: evt.Event) -> None:
-        """Remove what this association had half received."""
-        message = event.assoc.dimse.message
-        unfinished = getattr(message, "_data_set_file", None)
-        if isinstance(unfinished, IncomingFile):
-            self._forget(unfinished)
-
-    def _forget(self, incoming: IncomingFile) -> None:
-        with self._lock:
-            self._incoming.pop(incoming.name, None)
-        incoming.discard()
+        """Remove what this association had received and not yet handed over: it can no longer be acknowledged."""
+        self._discard_of(event.assoc.dul)
 
     def _on_store(self, event: evt.Event) -> int | Dataset:
         with self._lock:
-            incoming = self._incoming[str(event.dataset_path)]
+            incoming, _ = self._incoming.pop(str(event.dataset_path), (None, None))
+        if incoming is None:  # the connection was closed in this moment
+            return PROCESSING_FAILURE
         try:
             return self._store(event, incoming)
         except LowDiskSpace as error:
@@ -174,7 +178,7 @@ class Receiver:
         except SQLAlchemyError as error:
             return self._refuse(event, PROCESSING_FAILURE, "the ledger is not available", error)
         finally:
-            self._forget(incoming)
+            incoming.discard()
 
     def _refuse(self, event: evt.Event, status: int, comment: str, error: Exception | None = None) -> Dataset:
         uid = str(affected(event).AffectedSOPInstanceUID)
