@@ -155,6 +155,7 @@ class Receiver:
         if not self._peers.admits(calling, host):
             log.warning("association_refused", calling_ae_title=calling, calling_host=host)
             event.assoc.acse.send_reject(*CALLING_AE_NOT_RECOGNISED)
+            event.assoc.kill()  # waits until that is sent: what pynetdicom does next is to close the connection
 
     def _on_aborted(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
@@ -163,6 +164,10 @@ class Receiver:
     def _on_close(self, event: evt.Event) -> None:
         """Remove what this association had received and not yet handed over: it can no longer be acknowledged."""
         self._discard_of(event.assoc.dul)
+        if (
+            event.assoc.requestor.primitive is None
+        ):  # wake who waits for the A-ASSOCIATE-RQ, and counts against the limit
+            event.assoc.dul.to_user_queue.put(None)
 
     def _on_store(self, event: evt.Event) -> int | Dataset:
         with self._lock:
