@@ -241,18 +241,18 @@ def test_while_it_is_away_new_results_do_not_knock_again(
 
 
 def test_a_rejected_association_is_postponed_with_its_reason(
-    courier: Courier, pacs: FakePacs, ledger: Ledger, outbox: Outbox, clock: Clock
+    ledger: Ledger, outbox: Outbox, clock: Clock, tmp_path: Path
 ) -> None:
     publish(ledger, outbox)
-    pacs.rejection = (0x01, 0x01, 0x03)
-    courier.step()
+    with FakePacs(ae_title="OTHER", require_called_ae_title=True) as strict:
+        courier = courier_to(strict.port, outbox, clock, tmp_path)
+        courier.step()
     ((state, attempts, status, comment),) = states(outbox)
     assert (state, attempts, status) == ("pending", 1, None)
-    assert "rejected" in str(comment)
-    assert "alling AE title" in str(comment)
-    pacs.rejection = None
+    assert comment == "association rejected: Called AE title not recognised"
     clock.advance(5)
-    courier.step()
+    with FakePacs(port=strict.port):
+        courier.step()
     assert states(outbox)[0][0] == "sent"
 
 
