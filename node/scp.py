@@ -48,7 +48,15 @@ CANNOT_UNDERSTAND: Final = 0xC000
 # A-ASSOCIATE-RJ, PS3.8 table 9-21: rejected-permanent, by the service user, calling AE title not recognised
 CALLING_AE_NOT_RECOGNISED: Final = (0x01, 0x01, 0x03)
 
-OWN_MODEL_NAME: Final = "mammonode"
+NEWER_SYNTAXES: Final = (
+    "1.2.840.10008.1.2.1.98",  # Encapsulated Uncompressed Explicit VR Little Endian
+    "1.2.840.10008.1.2.8.1",  # Deflated Image Frame Compression
+    "1.2.840.10008.1.2.4.110",  # JPEG XL, lossless
+    "1.2.840.10008.1.2.4.111",  # JPEG XL, JPEG recompression
+    "1.2.840.10008.1.2.4.112",  # JPEG XL
+)
+"""PS3.6 table A-1: kept like all others, though pydicom does not know them."""
+
 log = structlog.get_logger("scp")
 
 
@@ -155,6 +163,7 @@ class Receiver:
         if not self._peers.admits(calling, host):
             log.warning("association_refused", calling_ae_title=calling, calling_host=host)
             event.assoc.acse.send_reject(*CALLING_AE_NOT_RECOGNISED)
+            event.assoc.kill()  # waits until the rejection is out; the socket is closed as soon as this returns
             event.assoc.kill()  # waits until that is sent: what pynetdicom does next is to close the connection
 
     def _on_aborted(self, event: evt.Event) -> None:
@@ -264,7 +273,10 @@ def presentation_contexts() -> list[PresentationContext]:
     """Verification, and every accepted storage class in every transfer syntax: bytes are kept as they come."""
     for uid, keyword in RETIRED_ULTRASOUND.items():
         register_uid(uid, keyword, StorageServiceClass)
-    syntaxes: list[str | UID] = [*AllTransferSyntaxes]
+    syntaxes: list[str | UID] = [
+        *AllTransferSyntaxes,
+        *(uid for uid in NEWER_SYNTAXES if uid not in AllTransferSyntaxes),
+    ]
     contexts = [build_context(Verification)]
     contexts += [build_context(uid, syntaxes) for uid in sorted(ACCEPTED_SOP_CLASSES)]
     return contexts

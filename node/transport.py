@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -95,6 +96,11 @@ class ReceivingServer(ThreadedAssociationServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Let in only hosts that some source names, and nobody once the server stops."""
         return self._accepting and self._is_known_host(client_address[0])
+
+    def shutdown(self) -> None:
+        """Stop serving and close the socket; pynetdicom's own expects a server that its `start_server` made."""
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
 
     def stop_accepting(self) -> None:
         """Refuse new connections; those that are open go on."""

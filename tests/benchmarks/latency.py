@@ -7,11 +7,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from node.commands_files import find_instances
 from pipelines.phantom import write_study
-from tests.e2e.harness import Destination, RecordingPacs, free_port, node_under_test, wait_until
+from tests.e2e.harness import Destination, NodeUnderTest, RecordingPacs, free_port, node_under_test, wait_until
 
 
 def measure(folder: Path, studies: int) -> Iterator[str]:
@@ -26,28 +25,28 @@ def measure(folder: Path, studies: int) -> Iterator[str]:
             uid = find_instances(paths)[0].study_instance_uid
             target = ["-aec", "MAMMONODE", "127.0.0.1", str(node.port)]
             subprocess.run(["storescu", *target, *map(str, paths)], check=True, capture_output=True)
-            spans.append(wait_until(lambda uid=uid: _spans(node.study(uid)), 300, "the study to be delivered"))
+            spans.append(wait_until(lambda uid=uid: _spans(node, uid), 300, "the study to be delivered"))
             time.sleep(0.5)
     yield f"{studies} generated studies of four 17 MB views, settle_s = 0.5; median seconds after the last view"
     for name in ("queued", "started", "pipelines done", "delivered"):
         yield f"    {name:16} {statistics.median(span[name] for span in spans):6.2f}"
     inside = statistics.median(span["models"] for span in spans)
     own = statistics.median(span["delivered"] - 0.5 - span["models"] for span in spans)
-    yield f"    of that inside the models {inside:.2f} s; the node's own {own:.2f} s ({own / (own + inside):.0%}), settle time left out"
+    share = own / (own + inside)
+    yield f"    inside the models {inside:.2f} s; the node's own {own:.2f} s ({share:.0%}), settle time left out"
 
 
-def _spans(study: dict[str, Any]) -> dict[str, float]:
-    events = study["events"]
-    deliveries = study["deliveries"]
+def _spans(node: NodeUnderTest, uid: str) -> dict[str, float]:
+    events, deliveries = node.ledger.history(uid), node.deliveries(uid)
     if not deliveries or any(item["state"] != "sent" for item in deliveries):
         return {}
-    last = max(event["at"] for event in events if event["kind"] == "received")
-    at = {event["kind"]: event["at"] for event in events}
-    finished = next(event for event in events if event["kind"] == "finished")
+    last = max(event.at for event in events if event.kind == "received")
+    at = {event.kind: event.at for event in events}
+    finished = next(event for event in events if event.kind == "finished")
     return {
         "queued": at["queued"] - last,
         "started": at["started"] - last,
         "pipelines done": at["finished"] - last,
         "delivered": max(item["sent_at"] for item in deliveries) - last,
-        "models": finished["detail"]["models_s"],
+        "models": finished.detail["models_s"],
     }

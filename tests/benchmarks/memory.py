@@ -33,4 +33,5 @@ def measure(folder: Path, size_bytes: int) -> Iterator[str]:
         subprocess.run(["storescu", *target, str(large)], check=True, capture_output=True)
         after = peak_bytes(pid)
     yield f"one object of {large.stat().st_size / 1e6:.0f} MB"
-    yield f"    receiver's peak before {before / 1e6:.0f} MB, after {after / 1e6:.0f} MB: {(after - before) / 1e6:+.1f} MB"
+    grown = (after - before) / 1e6
+    yield f"    the receiver's peak before {before / 1e6:.0f} MB, after {after / 1e6:.0f} MB: {grown:+.1f} MB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -14,11 +13,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
+
+from node.database import open_engine
+from node.ledger import Ledger
+from node.outbox import Outbox
+from node.settings import load_settings
+from tests.factories import small_mammogram
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY_PART = Path(__file__).with_name("faulty_part.py")
@@ -164,16 +170,38 @@ min_free_gb = 0.1
             stop.set()
             thread.join()
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("MAMMONODE_")}
-        command = [sys.executable, "-m", "node.cli", *arguments, "--config", str(self.config)]
-        return subprocess.run(command, capture_output=True, text=True, check=check, env=environ, cwd=ROOT)
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The node's ledger, read from this process: a command a look would take seconds each."""
+        return Ledger(open_engine(load_settings(self.config, {}).database_url))
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.ledger, self.folder / "state" / "outbox")
 
     def studies(self) -> list[dict[str, Any]]:
-        return json.loads(self.run("studies", "--json").stdout)["studies"]
+        return self.ledger.studies(1000)
 
-    def study(self, uid: str) -> dict[str, Any]:
-        return json.loads(self.run("study", uid, "--json").stdout)
+    def deliveries(self, *study_uids: str) -> list[dict[str, Any]]:
+        uids = study_uids or [row["study_instance_uid"] for row in self.studies()]
+        return [item for uid in uids for item in self.outbox.deliveries(uid)]
+
+    def revision(self, study_uid: str) -> int:
+        row = self.ledger.study(study_uid)
+        return 0 if row is None else row["revision"]
+
+    def is_answered(self, study_uid: str) -> bool:
+        """The study is answered, and everything has been sent."""
+        row = self.ledger.study(study_uid)
+        items = self.deliveries(study_uid)
+        return row is not None and row["state"] == "answered" and {item["state"] for item in items} == {"sent"}
+
+    def is_finished(self, count: int) -> bool:
+        """At least `count` studies are here, every one is answered, and everything has been sent."""
+        rows = self.studies()
+        if len(rows) < count or any(row["state"] != "answered" for row in rows):
+            return False
+        return all(self.is_answered(row["study_instance_uid"]) for row in rows)
 
     def stop(self) -> dict[str, int]:
         """SIGTERM to everything; the exit statuses."""
@@ -190,6 +218,25 @@ min_free_gb = 0.1
             if process.stdout is not None:
                 process.stdout.close()
         return codes
+
+
+def write_study(folder: Path, study_uid: str, views: Sequence[tuple[str, str]]) -> list[Path]:
+    """Write small mammograms that are large enough to be analysed, so that they count as required views."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, (laterality, view) in enumerate(views, start=1):
+        path = folder / f"{laterality}_{view}.dcm"
+        small_mammogram(
+            path,
+            laterality=laterality,
+            view=view,
+            study_instance_uid=study_uid,
+            sop_instance_uid=f"{study_uid}.{number}",
+            rows=256,
+            columns=192,
+        )
+        paths.append(path)
+    return paths
 
 
 @contextmanager

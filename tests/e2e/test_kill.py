@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from pydicom.filereader import read_file_meta_info
 
-from node.database import open_engine
-from node.ledger import Ledger
-from node.outbox import Outbox
 from node.scu import FileToSend, NoAssociation, Peer, associated, contexts_for, store
-from node.settings import load_settings
-from tests.e2e.harness import Destination, NodeUnderTest, RecordingPacs, free_port, node_under_test, wait_until
-from tests.factories import small_mammogram
+from tests.e2e.harness import (
+    Destination,
+    NodeUnderTest,
+    RecordingPacs,
+    free_port,
+    node_under_test,
+    wait_until,
+    write_study,
+)
 
 STEPS = [
     ("scp", "received"),
@@ -33,17 +36,8 @@ STUDY_UID = "1.2.826.0.1.3680043.8.498.1001"
 
 
 def four_views(folder: Path) -> list[FileToSend]:
-    folder.mkdir()
     files = []
-    for number, (laterality, view) in enumerate(VIEWS):
-        path = folder / f"{laterality}_{view}.dcm"
-        small_mammogram(
-            path,
-            laterality=laterality,
-            view=view,
-            study_instance_uid=STUDY_UID,
-            sop_instance_uid=f"{STUDY_UID}.{number + 1}",
-        )
+    for path in write_study(folder, STUDY_UID, VIEWS):
         meta = read_file_meta_info(path)
         files.append(
             FileToSend(
@@ -88,22 +82,13 @@ def test_a_killed_part_loses_nothing_and_answers_once(part: str, step: str, tmp_
         files = four_views(tmp_path / "study")
         with node.revived():
             send_like_a_modality(node, files)
-            settings = load_settings(node.config, {})
-            ledger = Ledger(open_engine(settings.database_url))
-            outbox = Outbox(ledger, settings.outbox_dir)
-
-            def is_answered() -> bool:
-                row = ledger.study(STUDY_UID)
-                sent = [item["state"] for item in outbox.deliveries(STUDY_UID)]
-                return row is not None and row["state"] == "answered" and bool(sent) and set(sent) == {"sent"}
-
-            wait_until(is_answered, 90, "the study to be answered and delivered")
+            wait_until(lambda: node.is_finished(1), 90, "the study to be answered and delivered")
         assert (node.folder / f"killed_{part}").exists(), "the step was never reached, so nothing was killed"
         for number, file in enumerate(files):
-            kept = ledger.path_of(f"{STUDY_UID}.{number + 1}")
+            kept = node.ledger.path_of(f"{STUDY_UID}.{number + 1}")
             assert kept is not None
             assert_same_data_set(Path(kept), file.path)
-        delivered = outbox.deliveries(STUDY_UID)
+        delivered = node.deliveries(STUDY_UID)
         assert {item["revision"] for item in delivered} == {1}
         assert set(pacs.stores) == {item["sop_instance_uid"] for item in delivered}
         for uid, copies in pacs.stores.items():
