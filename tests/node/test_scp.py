@@ -100,6 +100,7 @@ def image(number: int = 1, syntax: str = ExplicitVRLittleEndian, **elements: Any
         "ViewPosition": "CC",
         "Rows": 64,
         "Columns": 64,
+        "ImagerPixelSpacing": [0.1, 0.1],
         "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2",
         "BitsAllocated": 16,
@@ -166,6 +167,16 @@ def test_an_image_is_on_disk_and_in_the_ledger_when_success_is_said(node: Node) 
     assert path is not None
     assert hashlib.sha256(content).hexdigest()[:16] in path
     assert node.is_clean()
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [{"PresentationIntentType": "FOR PROCESSING"}, {"BreastImplantPresent": "YES"}, {"ImageLaterality": None}],
+)
+def test_an_image_that_cannot_be_analysed_is_taken_and_counts_as_no_view(node: Node, elements: dict[str, Any]) -> None:
+    assert node.store_image(**elements) == 0x0000
+    (event,) = node.ledger.history(STUDY)
+    assert (event.detail["view"], event.detail["routed_to"]) == (None, "mammography")
 
 
 @pytest.mark.parametrize(
