@@ -176,7 +176,7 @@ class Receiver:
         if (
             event.assoc.requestor.primitive is None
         ):  # wake who waits for the A-ASSOCIATE-RQ, and counts against the limit
-            event.assoc.dul.to_user_queue.put(None)
+            event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type] # what receive_pdu returns on a timeout
 
     def _on_store(self, event: evt.Event) -> int | Dataset:
         with self._lock:
