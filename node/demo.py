@@ -17,12 +17,12 @@ from typing import Final
 
 import typer
 from PIL import Image
-from pipelines.phantom import write_study
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time
 
 from node.errors import NodeUnavailable
+from pipelines.phantom import write_study
 
 NODE_TITLE: Final = "MAMMONODE"
 PACS_TITLE: Final = "DEMOPACS"
@@ -177,18 +177,19 @@ def tree(item: Dataset, depth: int) -> Iterator[str]:
 
 
 def _value(item: Dataset) -> str:
+    value: object = None
     match item.get("ValueType"):
         case "CODE":
-            return f": {item.ConceptCodeSequence[0].CodeMeaning}"
+            value = item.ConceptCodeSequence[0].CodeMeaning
         case "NUM" if item.get("MeasuredValueSequence"):
             measured = item.MeasuredValueSequence[0]
-            return f": {measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
+            value = f"{measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
         case "TEXT":
-            return f": {item.TextValue}"
+            value = item.TextValue
         case "UIDREF":
-            return f": {item.UID}"
-        case "DATE":
-            return f": {item.Date}"
+            value = item.UID
+        case "DATE" | "TIME" as kind:
+            value = item.get(kind.capitalize())
         case "SCOORD" if item.get("GraphicData"):
-            return f": {item.GraphicType} {[round(float(value), 1) for value in item.GraphicData]}"
-    return ""
+            value = f"{item.GraphicType} {[round(float(number), 1) for number in item.GraphicData]}"
+    return "" if value is None else f": {value}"
