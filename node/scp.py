@@ -104,8 +104,9 @@ class Receiver:
         ae.maximum_pdu_size = node.max_pdu_bytes
         ae.network_timeout = node.network_timeout_s
         ae.require_called_aet = True
-        # Both are process-wide; the receiver is a process of its own.
+        # All are process-wide; the receiver is a process of its own.
         _config.STORE_RECV_CHUNKED_DATASET = True
+        _config.LOG_HANDLER_LEVEL = "none"  # its handlers describe every PDU, for a log level that is never on
         # IncomingFile has what pynetdicom uses of it: name, write, tell, file.flush and close.
         setattr(dimse_messages, "NamedTemporaryFile", self._open_incoming)  # noqa: B010 # not an export to mypy
         server = ae.make_server(
@@ -163,7 +164,6 @@ class Receiver:
         if not self._peers.admits(calling, host):
             log.warning("association_refused", calling_ae_title=calling, calling_host=host)
             event.assoc.acse.send_reject(*CALLING_AE_NOT_RECOGNISED)
-            event.assoc.kill()  # waits until that is sent: what pynetdicom does next is to close the connection
 
     def _on_aborted(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
@@ -172,9 +172,8 @@ class Receiver:
     def _on_close(self, event: evt.Event) -> None:
         """Remove what this association had received and not yet handed over: it can no longer be acknowledged."""
         self._discard_of(event.assoc.dul)
-        if (
-            event.assoc.requestor.primitive is None
-        ):  # wake who waits for the A-ASSOCIATE-RQ, and counts against the limit
+        if event.assoc.requestor.primitive is None:
+            # Wake who waits for the A-ASSOCIATE-RQ, and counts against the limit as long as it does.
             event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type] # what receive_pdu returns on a timeout
 
     def _on_store(self, event: evt.Event) -> int | Dataset:
