@@ -164,6 +164,7 @@ class Receiver:
         if not self._peers.admits(calling, host):
             log.warning("association_refused", calling_ae_title=calling, calling_host=host)
             event.assoc.acse.send_reject(*CALLING_AE_NOT_RECOGNISED)
+            event.assoc.kill()  # waits until the rejection is out; the socket is closed as soon as this returns
 
     def _on_aborted(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
