@@ -24,7 +24,7 @@ def measure(folder: Path, studies: int) -> Iterator[str]:
             paths = write_study(folder / f"study{seed}", seed)
             uid = find_instances(paths)[0].study_instance_uid
             target = ["-aec", "MAMMONODE", "127.0.0.1", str(node.port)]
-            subprocess.run(["storescu", *target, *map(str, paths)], check=True, capture_output=True)
+            subprocess.run(["storescu", "-R", *target, *map(str, paths)], check=True, capture_output=True)
             spans.append(wait_until(lambda uid=uid: _spans(node, uid), 300, "the study to be delivered"))
             time.sleep(0.5)
     yield f"{studies} generated studies of four 17 MB views, settle_s = 0.5; median seconds after the last view"

@@ -28,9 +28,9 @@ def measure(folder: Path, size_bytes: int) -> Iterator[str]:
         node.start_parts(parts=("scp",))
         pid = node.processes["scp"].pid
         target = ["-aec", "MAMMONODE", "127.0.0.1", str(node.port)]
-        subprocess.run(["storescu", *target, str(small)], check=True, capture_output=True)
+        subprocess.run(["storescu", "-R", *target, str(small)], check=True, capture_output=True)
         before = peak_bytes(pid)
-        subprocess.run(["storescu", *target, str(large)], check=True, capture_output=True)
+        subprocess.run(["storescu", "-R", *target, str(large)], check=True, capture_output=True)
         after = peak_bytes(pid)
     yield f"one object of {large.stat().st_size / 1e6:.0f} MB"
     grown = (after - before) / 1e6

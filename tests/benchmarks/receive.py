@@ -102,7 +102,7 @@ def send(paths: Sequence[Path], receiver: Receiver, associations: int) -> float:
     target = ["-aec", receiver.ae_title, "127.0.0.1", str(receiver.port)]
 
     def run(share: list[str]) -> None:
-        subprocess.run(["storescu", *target, *share], check=True, capture_output=True)
+        subprocess.run(["storescu", "-R", *target, *share], check=True, capture_output=True)
 
     started = time.perf_counter()
     with ThreadPoolExecutor(associations) as pool:
