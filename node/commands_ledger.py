@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import typer
-from models.registry import describe
 
+from models.registry import describe
 from node.broker import Publisher, make_app
 from node.errors import UnknownStudy
 from node.ledger import Ledger
@@ -133,6 +133,8 @@ def retry_study(settings: Settings, study_instance_uid: str, *, again: bool) -> 
 def _analyse_again(settings: Settings, ledger: Ledger, study_instance_uid: str, state: str) -> None:
     now = time.time()
     if not ledger.retry(study_instance_uid, now, republish_at=now + settings.queue.poll_s):
+        if state in ("answered", "quarantined"):
+            raise UnknownStudy("its files were deleted (retention.keep_days): nothing is left to analyse")
         typer.echo(f"nothing done: the study is {state}, and is looked after already")
         return
     Publisher(make_app(settings)).publish(study_instance_uid)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -217,6 +217,18 @@ class Ledger:
         )
         return connection.scalar(routed) == 0
 
+    def has_late_instances(self, connection: Connection, study_instance_uid: str) -> bool:
+        """Whether something came, since the study was claimed, that is worth another revision.
+
+        A dose report or foreign SR counts in a study of nothing else only, as one after the answer does.
+        """
+        of_study = Instance.study_instance_uid == study_instance_uid
+        every = set(connection.scalars(select(Instance.routed_to).where(of_study).distinct()))
+        late = set(
+            connection.scalars(select(Instance.routed_to).where(of_study, Instance.revision.is_(None)).distinct())
+        )
+        return bool(late) and (late != {UNROUTED} or every == {UNROUTED})
+
     def due_studies(self, now: float, limit: int = 100) -> list[tuple[str, str]]:
         """Studies for which something is due: ``(study_instance_uid, state)``, longest overdue first."""
         query = (
@@ -295,13 +307,13 @@ class Ledger:
         After `max_deaths` the next worker only writes a report of the failure; if that kills it too, the study is
         quarantined without an answer.
         """
-        change: dict[str, Any] = {"deaths": Study.deaths + 1, "claim_token": None}
         with self.engine.begin() as connection:
             deaths = connection.scalar(select(Study.deaths).where(Study.study_instance_uid == study_instance_uid))
             given_up = deaths is not None and deaths >= max_deaths
-            change |= (
+            state = (
                 {"state": "quarantined", "due_at": None} if given_up else {"state": "queued", "due_at": republish_at}
             )
+            change = {"deaths": Study.deaths + 1, "claim_token": None, **state}
             moved = connection.execute(
                 update(Study)
                 .where(Study.study_instance_uid == study_instance_uid, Study.state == "analysing", Study.due_at <= now)
@@ -311,7 +323,15 @@ class Ledger:
                 self.note(connection, now, "worker_lost", study_instance_uid, deaths=(deaths or 0) + 1)
                 if given_up:
                     self.note(connection, now, "quarantined", study_instance_uid)
+                    self._revive_for_late_instances(connection, study_instance_uid, now)
         return bool(moved) and not given_up
+
+    def _revive_for_late_instances(self, connection: Connection, study_instance_uid: str, now: float) -> None:
+        """What came during the last attempt at a study is in no answer: it makes a revision of its own."""
+        if self.has_late_instances(connection, study_instance_uid):
+            change = {"state": "assembling", "due_at": now, "revision": Study.revision + 1, "deaths": 0}
+            connection.execute(update(Study).where(Study.study_instance_uid == study_instance_uid).values(**change))
+            self.note(connection, now, "late", study_instance_uid)
 
     def claim(self, study_instance_uid: str, token: str, now: float, lease_s: float) -> ClaimedStudy | None:
         """From queued to analysing, for the worker that holds `token`; None when there is nothing to claim."""
@@ -379,11 +399,17 @@ class Ledger:
                 self.note(connection, now, "given_back", claimed.study_instance_uid, why=why)
                 if given_up:
                     self.note(connection, now, "quarantined", claimed.study_instance_uid)
+                    self._revive_for_late_instances(connection, claimed.study_instance_uid, now)
 
     def retry(self, study_instance_uid: str, now: float, *, republish_at: float) -> bool:
-        """Analyse a finished study once more, as a new revision; publish its message when this returns True."""
+        """Analyse a finished study once more, as a new revision; publish its message when this returns True.
+
+        A study whose files were deleted (`node.retention`) cannot be: False.
+        """
+        has_files = exists().where(Instance.study_instance_uid == study_instance_uid, Instance.discarded_at.is_(None))
         change = {"state": "queued", "due_at": republish_at, "revision": Study.revision + 1, "deaths": 0}
-        return self._move(study_instance_uid, now, "retried", change, [Study.state.in_(("answered", "quarantined"))])
+        finished = Study.state.in_(("answered", "quarantined"))
+        return self._move(study_instance_uid, now, "retried", change, [finished, has_files])
 
     def _move(  # noqa: PLR0917 # private, called in this class only
         self,

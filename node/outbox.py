@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from node.ledger import UNROUTED, ClaimedStudy, Ledger
-from node.schema import Delivery, Instance, Result, Study
+from node.ledger import ClaimedStudy, Ledger
+from node.schema import Delivery, Result, Study
 from node.spool import write_durably
 from sr_templates.contract import Outcome, ResultObject
 
@@ -125,21 +125,11 @@ class Outbox:
             "outcome": outcome,
             "reason": reason,
         }
-        if self._has_late_instances(connection, uid):
+        if self._ledger.has_late_instances(connection, uid):
             change |= {"state": "assembling", "due_at": now, "revision": claimed.revision + 1, "deaths": 0}
             self._ledger.note(connection, now, "late", uid, revision=claimed.revision + 1)
         connection.execute(update(Study).where(held).values(**change))
         return True
-
-    @staticmethod
-    def _has_late_instances(connection: Connection, study_instance_uid: str) -> bool:
-        """A dose report or foreign SR counts in a study of nothing else only, as one after the answer does."""
-        of_study = Instance.study_instance_uid == study_instance_uid
-        every = set(connection.scalars(select(Instance.routed_to).where(of_study).distinct()))
-        late = set(
-            connection.scalars(select(Instance.routed_to).where(of_study, Instance.revision.is_(None)).distinct())
-        )
-        return bool(late) and (late != {UNROUTED} or every == {UNROUTED})
 
     def _add(  # noqa: PLR0917 # private, called once
         self,

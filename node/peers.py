@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 from node.completion import CompletionPolicy
 from node.settings import CompletionSettings, SourceSettings
 
+RESOLVE_EVERY_S: Final = 60
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -53,11 +57,17 @@ class Peers:
 def _stands_for(source: SourceSettings, address: Address) -> bool:
     if source.network is not None:
         return address in source.network
+    return address in _resolved(source.host, int(time.monotonic() // RESOLVE_EVERY_S))
+
+
+@lru_cache(maxsize=256)
+def _resolved(host: str, _period: int) -> frozenset[Address]:
+    """Addresses of a name; asked for once in a period, since the accept loop waits for the answer."""
     try:
-        found = socket.getaddrinfo(source.host, None)
+        found = socket.getaddrinfo(host, None)
     except socket.gaierror:
-        return False
-    return any(_address(str(entry[4][0])) == address for entry in found)
+        return frozenset()
+    return frozenset(_address(str(entry[4][0])) for entry in found)
 
 
 def completion_policy(completion: CompletionSettings, source: SourceSettings | None) -> CompletionPolicy:

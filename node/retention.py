@@ -12,12 +12,14 @@ import structlog
 from sqlalchemy import exists, select, update
 
 from node.ledger import Ledger
+from node.outbox import Outbox
 from node.schema import Delivery, Instance, Result, Study
 from node.settings import Settings
 
 log = structlog.get_logger("retention")
 
 INTERVAL_S: Final = 3600.0
+ORPHAN_AGE_S: Final = 86400.0
 
 
 class Retention:
@@ -30,6 +32,8 @@ class Retention:
     def __init__(self, settings: Settings, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
         self._keep_s = settings.retention.keep_days * 86400
         self._ledger = ledger
+        self._outbox_dir = settings.outbox_dir
+        self._outbox = Outbox(ledger, settings.outbox_dir)
         self._clock = clock
 
     def step(self, limit: int = 1000) -> int:
@@ -47,7 +51,15 @@ class Retention:
             uids = list(connection.scalars(query))
         for uid in uids:
             self._clean(uid, now)
+        self._sweep_outbox(now)
         return len(uids)
+
+    def _sweep_outbox(self, now: float) -> None:
+        """Remove results that a worker wrote and died before publishing; a day is longer than any analysis."""
+        for path in self._outbox_dir.glob("*/*"):
+            if path.stat().st_mtime < now - ORPHAN_AGE_S and not self._outbox.is_published(path):
+                path.unlink(missing_ok=True)
+                log.info("unpublished_file_deleted", path=path.name)
 
     def _clean(self, study_instance_uid: str, now: float) -> None:
         # Rows first: a file whose row says "discarded" is swept on the next start, the other way round it is missed.

@@ -127,13 +127,14 @@ def store(association: Association, file: FileToSend, message_id: int) -> StoreO
     fallback = accepted & set(UNCOMPRESSED) if file.transfer_syntax_uid in UNCOMPRESSED else set()
     if not association.is_established:
         return StoreOutcome(fate="retry", status=None, comment="the association was lost")
-    if file.transfer_syntax_uid in accepted:
-        answer = association.send_c_store(file.path, msg_id=message_id)
-    elif fallback:
-        dataset = dcmread(file.path)
-        answer = association.send_c_store(dataset, msg_id=message_id)
-    else:
+    if file.transfer_syntax_uid not in accepted and not fallback:
         return StoreOutcome(fate="refused", status=None, comment=NOT_NEGOTIATED)
+    try:
+        answer = association.send_c_store(
+            file.path if file.transfer_syntax_uid in accepted else dcmread(file.path), msg_id=message_id
+        )
+    except RuntimeError:  # pynetdicom's word for an association that ended in this moment
+        return StoreOutcome(fate="retry", status=None, comment="the association was lost")
     if "Status" not in answer:
         return StoreOutcome(fate="retry", status=None, comment="no answer before the timeout or the abort")
     rule = classify(answer.Status)

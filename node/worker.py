@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
+from sqlalchemy.exc import SQLAlchemyError
 
 from node.analysis import analyse_study, overall, report_failure
 from node.ledger import ClaimedStudy, Ledger
@@ -153,7 +154,12 @@ class Worker:
         def renew() -> None:
             while not stop.wait(self._queue.lease_s / 4):
                 until = self._clock() + self._queue.lease_s
-                if not self._ledger.renew(claimed.study_instance_uid, claimed.token, until):
+                try:
+                    is_held = self._ledger.renew(claimed.study_instance_uid, claimed.token, until)
+                except SQLAlchemyError as error:  # it may be back before the lease runs out
+                    log.warning("lease_not_renewed", study_instance_uid=claimed.study_instance_uid, error=str(error))
+                    continue
+                if not is_held:
                     log.warning("lease_lost", study_instance_uid=claimed.study_instance_uid)
                     return
 

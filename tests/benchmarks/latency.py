@@ -29,7 +29,8 @@ def measure(folder: Path, studies: int) -> Iterator[str]:
             subprocess.run(["storescu", "-R", *target, *map(str, paths)], check=True, capture_output=True)
             spans.append(wait_until(lambda uid=uid: _spans(node, uid), 300, "the study to be delivered"))
             time.sleep(0.5)
-    yield f"{studies} generated studies of four views of {size / 1e6:.0f} MB, settle_s = 0.5; median seconds after the last view"
+    yield f"{studies} generated studies of four views of {size / 1e6:.0f} MB, settle_s = 0.5"
+    yield "    median seconds after the last view"
     for name in ("queued", "started", "pipelines done", "delivered"):
         yield f"    {name:16} {statistics.median(span[name] for span in spans):6.2f}"
     inside = statistics.median(span["models"] for span in spans)

@@ -425,3 +425,17 @@ def test_what_is_not_known(ledger: Ledger) -> None:
     assert ledger.history("1.2.3") == []
     assert ledger.studies() == []
     assert ledger.count_queued() == 0
+
+
+def test_an_image_that_comes_during_the_last_attempt_at_a_study_gets_a_revision_of_its_own(ledger: Ledger) -> None:
+    ledger.record_instance(received(1, "1.2.3"), 0.0)
+    ledger.queue(ledger.study_state("1.2.3"), 1.0, republish_at=99.0, why="quiet")
+    for death in range(4):
+        at = 10.0 * (death + 1)
+        assert ledger.claim("1.2.3", f"token{death}", at, 5.0) is not None
+        if death == 3:
+            ledger.record_instance(received(2, "1.2.3"), at + 1)
+        ledger.bury("1.2.3", at + 6, republish_at=at + 7, max_deaths=3)
+    row = ledger.study("1.2.3")
+    assert row is not None
+    assert (row["state"], row["revision"], row["deaths"]) == ("assembling", 2, 0)
