@@ -53,6 +53,9 @@ class StoreOutcome:
     comment: str
 
 
+LOST: Final = StoreOutcome(fate="retry", status=None, comment="the association was lost")
+
+
 class NoAssociation(Exception):  # says the condition, and is caught where it is raised from
     """The peer could not be reached or refused the association; the message says which."""
 
@@ -92,14 +95,17 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
         if isinstance(event.pdu, A_ASSOCIATE_RJ):
             rejections.append(event.pdu)
 
-    association = ae.associate(
-        peer.host,
-        peer.port,
-        contexts=list(contexts),
-        ae_title=peer.called_ae_title,
-        tls_args=(peer.tls, peer.host) if peer.tls else None,
-        evt_handlers=[(evt.EVT_PDU_RECV, keep_rejection)],
-    )
+    try:
+        association = ae.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.called_ae_title,
+            tls_args=(peer.tls, peer.host) if peer.tls else None,
+            evt_handlers=[(evt.EVT_PDU_RECV, keep_rejection)],
+        )
+    except (OSError, UnicodeError) as error:  # pynetdicom resolves the name outside its own try; IDNA gives the second
+        raise NoAssociation(f"the name {peer.host} cannot be resolved") from error
     if not association.is_established:
         raise NoAssociation(_why_not(association, rejections))
     try:

@@ -267,6 +267,18 @@ def test_a_listener_that_says_nothing_is_left_after_the_timeout(
     assert states(outbox)[0][:2] == ("pending", 1)
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b"])
+def test_a_name_that_does_not_resolve_is_a_destination_that_is_away(
+    ledger: Ledger, outbox: Outbox, clock: Clock, tmp_path: Path, host: str
+) -> None:
+    publish(ledger, outbox)
+    destination = {"name": "pacs", "ae_title": "PACS", "host": host, "port": 104}
+    settings = settings_in(tmp_path, destination=[destination])
+    assert Courier(settings.destination[0], settings, outbox, clock=clock).step() == 1
+    ((state, attempts, _, comment),) = states(outbox)
+    assert (state, attempts, comment) == ("pending", 1, f"the name {host} cannot be resolved")
+
+
 @pytest.mark.parametrize("then", ["abort", "drop"])
 def test_cut_off_in_the_middle_the_rest_goes_later(
     pacs: FakePacs, ledger: Ledger, outbox: Outbox, tmp_path: Path, then: Any
