@@ -450,6 +450,11 @@ class Ledger:
             row = connection.execute(query).one_or_none()
         return None if row is None else dict(row._mapping)
 
+    def is_empty(self) -> bool:
+        """Whether no instance was ever recorded."""
+        with self.reading() as connection:
+            return connection.scalar(select(Instance.sop_instance_uid).limit(1)) is None
+
     def path_of(self, sop_instance_uid: str) -> str | None:
         """The spool file of a recorded instance; None when it is not recorded, or its file was deleted."""
         this = Instance.sop_instance_uid == sop_instance_uid

@@ -89,8 +89,7 @@ def run_scp(settings: Settings, fault: Fault = no_fault) -> None:
     receiver = Receiver(
         settings=settings, spool=spool, ledger=ledger, outbox=open_outbox(settings, ledger), fault=fault
     )
-    removed = receiver.sweep()
-    with receiver.listening():
+    with spool.shared(receiver.sweep) as removed, receiver.listening():
         announce("scp", host=settings.node.host, port=settings.node.port, unacknowledged_files_removed=removed)
         stop.wait()
 

@@ -65,7 +65,7 @@ def _resolved(host: str, _period: int) -> frozenset[Address]:
     """Addresses of a name; asked for once in a period, since the accept loop waits for the answer."""
     try:
         found = socket.getaddrinfo(host, None)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the second for what cannot be a name; uncaught, it ends the accept loop
         return frozenset()
     return frozenset(_address(str(entry[4][0])) for entry in found)
 

@@ -57,7 +57,11 @@ class Retention:
     def _sweep_outbox(self, now: float) -> None:
         """Remove results that a worker wrote and died before publishing; a day is longer than any analysis."""
         for path in self._outbox_dir.glob("*/*"):
-            if path.stat().st_mtime < now - ORPHAN_AGE_S and not self._outbox.is_published(path):
+            try:
+                is_old = path.stat().st_mtime < now - ORPHAN_AGE_S
+            except FileNotFoundError:  # a worker has just given it its name
+                continue
+            if is_old and not self._outbox.is_published(path):
                 path.unlink(missing_ok=True)
                 log.info("unpublished_file_deleted", path=path.name)
 

@@ -259,10 +259,17 @@ class Receiver:
         )
 
     def sweep(self) -> int:
-        """On start: remove files that were never acknowledged; return how many."""
+        """On start: remove files that were never acknowledged; return how many.
+
+        A file is known by its folder and name: the state folder may have been moved since it was recorded. A ledger
+        that knows no instance at all is not this spool's, and nothing is removed on its word.
+        """
         removed = self._spool.sweep_incoming()
+        if self._ledger.is_empty():
+            return removed
         for sop_instance_uid, path in self._spool.files():
-            if self._ledger.path_of(sop_instance_uid) != str(path):
+            known = self._ledger.path_of(sop_instance_uid)
+            if known is None or Path(known).parts[-2:] != path.parts[-2:]:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed

@@ -7,13 +7,15 @@ overwrite each other.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from node.errors import LowDiskSpace, SpoolError
@@ -148,6 +150,17 @@ class Spool:
         """Move a synced file to its place, durably."""
         move_durably(Path(incoming.name), destination)
 
+    @contextmanager
+    def shared(self, sweep: Callable[[], int]) -> Iterator[int]:
+        """Use the spool as one of perhaps several receivers; yield what `sweep` removed.
+
+        Only who finds nobody else here sweeps: what another receiver has not recorded yet looks like a leftover.
+        """
+        with (self.directory / "receivers.lock").open("w") as lock:
+            removed = sweep() if _locked(lock.fileno()) else 0
+            fcntl.flock(lock, fcntl.LOCK_SH)  # waits while another one sweeps; the kernel lets go when a process dies
+            yield removed
+
     def sweep_incoming(self) -> int:
         """Remove what an earlier run left half received (never acknowledged); return how many files."""
         leftovers = list(self._incoming.glob("*.part"))
@@ -181,6 +194,14 @@ def move_durably(source: Path, destination: Path) -> None:
     _sync_directory(folder)
     if is_new:
         _sync_directory(folder.parent)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

@@ -76,8 +76,9 @@ def test_a_name_stands_for_all_of_its_addresses(monkeypatch: pytest.MonkeyPatch)
     assert not peers.admits("UNIT1", "10.1.2.4")
 
 
-def test_a_name_that_does_not_resolve_lets_nobody_in_and_keeps_nobody_out() -> None:
-    peers = Peers([source("GONE", "no-such-host.invalid"), source("UNIT1", "10.1.2.3")])
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b"])
+def test_a_name_that_does_not_resolve_lets_nobody_in_and_keeps_nobody_out(name: str) -> None:
+    peers = Peers([source("GONE", name), source("UNIT1", "10.1.2.3")])
     assert not peers.admits("GONE", "10.1.2.3")
     assert peers.admits("UNIT1", "10.1.2.3")
 

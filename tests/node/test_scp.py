@@ -268,6 +268,36 @@ def test_what_no_row_speaks_of_is_swept_on_the_next_start(node: Node) -> None:
     assert list(node.stored) == [f"{STUDY}.1"]
 
 
+def test_a_state_folder_that_was_moved_keeps_what_was_acknowledged(node: Node) -> None:
+    node.store_image()
+    with node.ledger.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE instance SET path = '/elsewhere' || substr(path, instr(path, '/spool/'))")
+    assert node.receiver.sweep() == 0
+    assert list(node.stored) == [f"{STUDY}.1"]
+
+
+def test_nothing_is_swept_on_the_word_of_an_empty_ledger(node: Node) -> None:
+    node.store_image()
+    with node.ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM instance")
+    assert node.receiver.sweep() == 0
+    assert list(node.stored) == [f"{STUDY}.1"]
+
+
+def test_what_another_receiver_has_not_recorded_yet_is_not_swept(node: Node) -> None:
+    sweeps: list[str] = []
+
+    def sweep(name: str) -> int:
+        sweeps.append(name)
+        return 3
+
+    with node.spool.shared(lambda: sweep("first")) as removed:
+        assert removed == 3
+        with Spool(node.settings.spool_dir).shared(lambda: sweep("second")) as removed:
+            assert removed == 0
+    assert sweeps == ["first"]
+
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 
 
