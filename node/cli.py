@@ -84,7 +84,6 @@ def check(config: ConfigOption = None, timeout_s: float = 5) -> None:
     """Try out everything that the settings name, and say how to mend what does not work."""
     configure_logging()
     from models.registry import describe
-
     from node.check import check as look
     from node.finding import render
 
@@ -211,6 +210,9 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        typer.echo(f"mammonode: {error}", err=True)
         sys.exit(1)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from celery import signals
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from node import database
 from node.broker import ANALYSE, QUEUE, Publisher, make_app
@@ -27,6 +28,7 @@ from node.outbox import Fault, Outbox, no_fault
 from node.retention import Retention
 from node.scp import Receiver, is_listening
 from node.settings import Settings
+from node.settings_sources import masked_url
 from node.spool import Spool
 from node.worker import Worker
 
@@ -46,10 +48,23 @@ def die_with_parent(signal_number: int) -> None:
 
 
 def open_ledger(settings: Settings) -> Ledger:
-    """Open the ledger, with its schema brought up to date."""
-    settings.node.state_dir.mkdir(parents=True, exist_ok=True)
-    engine = database.open_engine(settings.database_url)
-    database.migrate(engine)
+    """Open the ledger, with its schema brought up to date.
+
+    Raises
+    ------
+    NodeUnavailable
+        When the database, or the state folder, is not there.
+    """
+    try:
+        settings.node.state_dir.mkdir(parents=True, exist_ok=True)
+        engine = database.open_engine(settings.database_url)
+        database.migrate(engine)
+    except OperationalError as error:
+        raise NodeUnavailable(
+            f"the ledger {masked_url(settings.database_url)} cannot be opened: {error.orig}"
+        ) from error
+    except OSError as error:
+        raise NodeUnavailable(f"node.state_dir {settings.node.state_dir}: {error.strerror}") from error
     return Ledger(engine)
 
 

@@ -296,6 +296,9 @@ def affected(event: evt.Event) -> C_STORE:
 
 def is_listening(host: str, port: int) -> bool:
     """Whether something listens there already."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host if host != "0.0.0.0" else "127.0.0.1", port)) == 0
+    try:
+        # The address that stands for every interface is also one to connect to this machine by.
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -291,10 +291,9 @@ def test_what_another_receiver_has_not_recorded_yet_is_not_swept(node: Node) -> 
         sweeps.append(name)
         return 3
 
-    with node.spool.shared(lambda: sweep("first")) as removed:
-        assert removed == 3
-        with Spool(node.settings.spool_dir).shared(lambda: sweep("second")) as removed:
-            assert removed == 0
+    other = Spool(node.settings.spool_dir)
+    with node.spool.shared(lambda: sweep("first")) as first, other.shared(lambda: sweep("second")) as second:
+        assert (first, second) == (3, 0)
     assert sweeps == ["first"]
 
 
