@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pipelines.phantom import write_study
 from pynetdicom.association import Association
 from tqdm import tqdm
 
@@ -23,6 +22,7 @@ from node.spool import write_durably
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult
 from pipelines.errors import MammonodeError, UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header
+from pipelines.phantom import write_study
 from pipelines.results_json import to_json
 
 PEER_PATTERN = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d{1,5})")

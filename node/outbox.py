@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +196,16 @@ class Outbox:
                     Delivery.destination == destination, Delivery.next_attempt_at.is_not(None)
                 )
             )
+
+    def pending_elsewhere(self, destinations: Collection[str]) -> dict[str, int]:
+        """Pending deliveries to destinations other than these: how many, by name."""
+        query = (
+            select(Delivery.destination, func.count())
+            .where(Delivery.destination.not_in(destinations), Delivery.next_attempt_at.is_not(None))
+            .group_by(Delivery.destination)
+        )
+        with self._ledger.reading() as connection:
+            return {name: count for name, count in connection.execute(query)}
 
     def settle(
         self, item: OutboxItem, destination: str, now: float, *, state: str, status: int | None, comment: str = ""

@@ -123,6 +123,9 @@ def run_dispatch(settings: Settings, fault: Fault = no_fault) -> None:
             threading.Thread(target=courier.run, args=(stop, settings.queue.poll_s), name=f"courier {destination.name}")
         )
     loops.append(threading.Thread(target=retention.run, args=(stop,), name="retention"))
+    for name, count in outbox.pending_elsewhere([item.name for item in settings.destination]).items():
+        # Nobody delivers these until a [[destination]] has that name again.
+        log.warning("destination_not_in_settings", destination=name, pending=count)
     with only_dispatcher(settings, ledger, stop):
         for loop in loops:
             loop.daemon = True  # a courier may sit in a dead connection; nothing is lost when it is cut off

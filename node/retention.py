@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 
 from node.ledger import Ledger
 from node.outbox import Outbox
@@ -33,6 +33,7 @@ class Retention:
         self._keep_s = settings.retention.keep_days * 86400
         self._ledger = ledger
         self._outbox_dir = settings.outbox_dir
+        self._destinations = {destination.name for destination in settings.destination}
         self._outbox = Outbox(ledger, settings.outbox_dir)
         self._clock = clock
 
@@ -52,7 +53,26 @@ class Retention:
         for uid in uids:
             self._clean(uid, now)
         self._sweep_outbox(now)
+        self._tell_what_is_kept(now)
         return len(uids)
+
+    def _tell_what_is_kept(self, now: float) -> None:
+        """Warn of results that no courier will ever take: they keep their studies' files until the disk is full."""
+        undelivered = (
+            select(Delivery.destination, Delivery.state, func.count(Delivery.study_instance_uid.distinct()))
+            .where(Delivery.state != "sent", Delivery.created_at < now - self._keep_s)
+            .group_by(Delivery.destination, Delivery.state)
+        )
+        with self._ledger.reading() as connection:
+            rows = connection.execute(undelivered).all()
+        for destination, state, studies in rows:
+            log.warning(
+                "files_kept_for_undelivered_results",
+                destination=destination,
+                state=state,
+                studies=studies,
+                is_in_settings=destination in self._destinations,
+            )
 
     def _sweep_outbox(self, now: float) -> None:
         """Remove results that a worker wrote and died before publishing; a day is longer than any analysis."""

@@ -130,12 +130,12 @@ class Receiver:
             yield server
         finally:
             server.stop_accepting()
-            self._drain(server, until=self._clock() + 15)
+            self._drain(server, until=time.monotonic() + 15)
             server.shutdown()
             thread.join(timeout=5)
 
     def _drain(self, server: ReceivingServer, until: float) -> None:
-        while server.active_associations and self._clock() < until:
+        while server.active_associations and time.monotonic() < until:
             time.sleep(0.05)
         for association in server.active_associations:
             association.abort()
@@ -186,8 +186,8 @@ class Receiver:
             return self._store(event, incoming)
         except LowDiskSpace as error:
             return self._refuse(event, OUT_OF_RESOURCES, "not enough disk space", error)
-        except SpoolError as error:
-            return self._refuse(event, CANNOT_UNDERSTAND, "malformed UID or spool error", error)
+        except (SpoolError, OSError) as error:  # our trouble, not the object's: the sender may try again
+            return self._refuse(event, OUT_OF_RESOURCES, "the spool cannot be written", error)
         except SQLAlchemyError as error:
             return self._refuse(event, PROCESSING_FAILURE, "the ledger is not available", error)
         finally:
@@ -208,6 +208,8 @@ class Receiver:
             received = self._describe(event, incoming, sha256)
         except UnreadableInstance as error:
             return self._refuse(event, CANNOT_UNDERSTAND, "the data set cannot be read", error)
+        except SpoolError as error:  # it has no place for such a name
+            return self._refuse(event, CANNOT_UNDERSTAND, "malformed UID", error)
         if received.sop_class_uid != str(affected(event).AffectedSOPClassUID):
             return self._refuse(event, DOES_NOT_MATCH_SOP_CLASS, "SOP class differs from the command's")
         if received.sop_instance_uid != str(affected(event).AffectedSOPInstanceUID):

@@ -120,6 +120,14 @@ def test_all_or_nothing_when_the_database_fails_half_way(
     assert state_of(ledger) == ("answered", 1)
 
 
+def test_deliveries_to_a_destination_that_left_the_settings_are_counted(ledger: Ledger, outbox: Outbox) -> None:
+    held = claimed(ledger, received(1))
+    profiles: dict[str, frozenset[str]] = {"pacs": frozenset({"cad_sr"}), "removed": frozenset({"cad_sr"})}
+    assert outbox.publish(held, [result("cad_sr")], profiles, NOW, outcome="analysed", reason=None)
+    assert outbox.pending_elsewhere(["pacs"]) == {"removed": 1}
+    assert outbox.pending_elsewhere(["pacs", "removed"]) == {}
+
+
 def test_killed_between_files_and_rows_nothing_is_published(ledger: Ledger, tmp_path: Path) -> None:
     def kill(step: str) -> None:
         assert step == "results_written"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import socket
@@ -336,6 +337,17 @@ def test_what_cannot_be_understood(node: Node, content: bytes) -> None:
     assert node.store(content, f"{STUDY}.1") == 0xC000
     assert node.stored == {}
     assert node.is_clean()
+
+
+def test_a_spool_that_fails_is_told_as_something_that_may_pass(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_source: Path, _destination: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("node.spool.move_durably", full)
+        assert node.store_image() == 0xA700
+    assert node.stored == {}
+    assert node.store_image() == 0x0000
 
 
 def test_while_the_ledger_is_away_nothing_is_acknowledged(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
