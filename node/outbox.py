@@ -205,7 +205,7 @@ class Outbox:
             .group_by(Delivery.destination)
         )
         with self._ledger.reading() as connection:
-            return {name: count for name, count in connection.execute(query)}
+            return dict(connection.execute(query).tuples().all())
 
     def settle(
         self, item: OutboxItem, destination: str, now: float, *, state: str, status: int | None, comment: str = ""
