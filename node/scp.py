@@ -33,7 +33,7 @@ from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, route
 from node.settings import Settings
 from node.spool import IncomingFile, Spool
 from node.tls import server_context
-from node.transport import ReceivingServer
+from node.transport import MessageBuffer, ReceivingServer
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header, unfit_reason, view_name
 
@@ -109,6 +109,7 @@ class Receiver:
         _config.LOG_HANDLER_LEVEL = "none"  # its handlers describe every PDU, for a log level that is never on
         # IncomingFile has what pynetdicom uses of it: name, write, tell, file.flush and close.
         setattr(dimse_messages, "NamedTemporaryFile", self._open_incoming)  # noqa: B010 # not an export to mypy
+        setattr(dimse_messages, "BytesIO", MessageBuffer)  # noqa: B010 # as above
         server = ae.make_server(
             (node.host, node.port),
             contexts=presentation_contexts(),

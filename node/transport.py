@@ -6,6 +6,7 @@ import socket
 import socketserver
 import ssl
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Final
 
 from pynetdicom.association import Association
@@ -13,6 +14,20 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 
 MAX_ASSOCIATE_BYTES: Final = 1 << 20
 """Longest PDU that is not P-DATA; the largest real A-ASSOCIATE-RQ (128 contexts) is some 30 kB."""
+
+
+MAX_MESSAGE_BYTES: Final = 1 << 20
+"""Longest DIMSE message without the data set of a C-STORE, which goes to a file; a real command set has some 200."""
+
+
+class MessageBuffer(BytesIO):
+    """What a message is collected in, with an end: in pynetdicom's the sender may go on until memory is used up."""
+
+    def write(self, data: Any, /) -> int:
+        """Take the next bytes; OSError ends the association when a message has too many."""
+        if self.tell() + len(data) > MAX_MESSAGE_BYTES:
+            raise OSError(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
+        return super().write(data)
 
 
 class ReceivingSocket(AssociationSocket):

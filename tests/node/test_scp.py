@@ -141,7 +141,8 @@ def listening(folder: Path, ledger: Ledger, **sections: Any) -> Iterator[Node]:
 def _only_one_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the receiver changes in pynetdicom is process-wide; other tests must not find it."""
     monkeypatch.setattr(_config, "STORE_RECV_CHUNKED_DATASET", False)
-    monkeypatch.setattr(dimse_messages, "NamedTemporaryFile", dimse_messages.NamedTemporaryFile)
+    for name in ("NamedTemporaryFile", "BytesIO"):
+        monkeypatch.setattr(dimse_messages, name, getattr(dimse_messages, name))
 
 
 @pytest.fixture
@@ -447,6 +448,7 @@ def test_a_spool_that_cannot_be_written_ends_one_association_and_no_more(node: N
         pytest.param(hostile.announce_oversize_pdu, id="4 GB of A-ASSOCIATE-RQ"),
         pytest.param(lambda port: hostile.announce_oversize_pdu(port, called=NODE), id="4 GB of P-DATA"),
         pytest.param(lambda port: hostile.lie_about_pdv_length(port, called=NODE), id="a PDV longer than its PDU"),
+        pytest.param(lambda port: hostile.endless_command(port, called=NODE), id="a command without end"),
     ],
 )
 def test_what_breaks_the_rules_is_cut_off_and_others_go_on(node: Node, attack: Any) -> None:

@@ -335,6 +335,19 @@ def lie_about_pdv_length(port: int, *, called: str, wait_s: float = 5) -> bool:
         return is_closed_by_peer(connection, within_s=wait_s)
 
 
+def endless_command(port: int, *, called: str, most_bytes: int = 8 << 20, wait_s: float = 5) -> bool:
+    """Send fragments of one command set, none of them the last; return whether the peer closes before `most_bytes`."""
+    association = associate(port, called=called)
+    fragment = struct.pack(">LBB", 16_002, association.context_id, 0x01) + bytes(16_000)
+    with association.connection as connection:
+        try:
+            for _ in range(most_bytes // len(fragment)):
+                connection.sendall(PDU_HEADER.pack(P_DATA, len(fragment)) + fragment)
+        except ConnectionError:
+            return True
+        return is_closed_by_peer(connection, within_s=wait_s)
+
+
 def call_wrong_ae(port: int, *, called: str = "NOBODY", calling: str = "HOSTILE") -> tuple[int, int, int] | None:
     """Associate with a wrong called AE title; return result, source and reason of the rejection, None if accepted."""
     try:
