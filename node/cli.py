@@ -26,7 +26,13 @@ app = typer.Typer(
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Settings file (TOML); every key: docs/SETTINGS.md."),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        envvar="MAMMONODE_CONFIG",
+        help="Settings file (TOML); every key: docs/SETTINGS.md.",
+    ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -126,13 +126,14 @@ def run_dispatch(settings: Settings, fault: Fault = no_fault) -> None:
     for name, count in outbox.pending_elsewhere([item.name for item in settings.destination]).items():
         # Nobody delivers these until a [[destination]] has that name again.
         log.warning("destination_not_in_settings", destination=name, pending=count)
-    with only_dispatcher(settings, ledger, stop):
+    with only_dispatcher(settings, ledger, stop) as still_alone:
         for loop in loops:
             loop.daemon = True  # a courier may sit in a dead connection; nothing is lost when it is cut off
             loop.start()
         announce("dispatch", destinations=[destination.name for destination in settings.destination])
         while not stop.is_set() and all(loop.is_alive() for loop in loops):
             stop.wait(0.2)
+            still_alone()
         died = [loop.name for loop in loops if not loop.is_alive()]
         if died and not stop.is_set():
             raise NodeUnavailable(f"the {', '.join(died)} loop ended; its error is in the log above")
@@ -141,8 +142,12 @@ def run_dispatch(settings: Settings, fault: Fault = no_fault) -> None:
 
 
 @contextmanager
-def only_dispatcher(settings: Settings, ledger: Ledger, stop: threading.Event) -> Iterator[None]:
-    """Hold the lock that makes this the one dispatcher; the kernel or the server drops it when the process dies."""
+def only_dispatcher(settings: Settings, ledger: Ledger, stop: threading.Event) -> Iterator[Callable[[], None]]:
+    """Hold the lock that makes this the one dispatcher; the kernel or the server drops it when the process dies.
+
+    Yields what is to be called now and then: it raises SQLAlchemyError once PostgreSQL has dropped the lock with its
+    connection, while the connections of the ledger's pool come back by themselves and a stand-by takes over.
+    """
     if ledger.engine.dialect.name == "sqlite":
         with (settings.node.state_dir / "dispatch.lock").open("w") as lock:
             while not stop.is_set():
@@ -151,14 +156,14 @@ def only_dispatcher(settings: Settings, ledger: Ledger, stop: threading.Event) -
                     break
                 except BlockingIOError:
                     stop.wait(settings.queue.poll_s)
-            yield
+            yield lambda: None
         return
     with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         while not stop.is_set():
             if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": DISPATCH_LOCK}):
                 break
             stop.wait(settings.queue.poll_s)
-        yield
+        yield lambda: connection.execute(text("SELECT 1")).close()
 
 
 def pin_gpu(index: int, device: str) -> None:
