@@ -1,0 +1,32 @@
+"""`make demo` is the first thing that a newcomer runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pydicom import dcmread
+
+from tests.e2e.harness import ROOT
+
+
+def test_the_demo_prints_the_answer_and_saves_pictures(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    ran = subprocess.run(
+        [sys.executable, "-m", "node.cli", "demo", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=200,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "6 results came back" in ran.stdout
+    assert "Mammography CAD SR Storage" in ran.stdout
+    assert {path.name for path in out.glob("*.png")} == {
+        f"heatmap_{view}.png" for view in ("LCC", "LMLO", "RCC", "RMLO")
+    }
+    kinds = sorted(str(dcmread(path, stop_before_pixels=True).Modality) for path in (out / "results").glob("*.dcm"))
+    assert kinds == ["OT", "OT", "OT", "OT", "SR", "SR"]
+    assert "Traceback" not in (out / "node.log").read_text()
