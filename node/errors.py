@@ -7,11 +7,8 @@
     ├── NodeUnavailable      a part of the node cannot start or is not there (port taken, no broker)
     ├── SpoolError           [retryable] the spool cannot be written or read
     │   └── LowDiskSpace     [retryable] less free space than retention.min_free_gb
-    ├── DuplicateDiffers     a SOP Instance UID that is known comes again with other bytes
     ├── UnknownStudy         no study of that UID is in the ledger
-    ├── LedgerError          [retryable] the database did not do what was asked
     └── DeliveryError        [retryable] a destination did not take a result, and may take it later
-        └── DeliveryRefused  a destination will never take this result; carries its comment
 """
 
 from __future__ import annotations
@@ -43,27 +40,11 @@ class LowDiskSpace(SpoolError):
     """Less space is free than `retention.min_free_gb`; nothing was written."""
 
 
-class DuplicateDiffers(MammonodeError):
-    """An instance whose SOP Instance UID is known came again with other bytes; the first is kept."""
-
-
 class UnknownStudy(MammonodeError):
     """No study of that UID is in the ledger."""
-
-
-class LedgerError(MammonodeError):
-    """The database did not do what was asked."""
-
-    retryable = True
 
 
 class DeliveryError(MammonodeError):
     """A destination did not take a result, and may take it later."""
 
     retryable = True
-
-
-class DeliveryRefused(DeliveryError):
-    """A destination will never take this result unchanged."""
-
-    retryable = False

@@ -19,7 +19,7 @@ from node.completion import ArrivedInstance, StudyState
 from node.schema import Event, Instance, Study
 
 UNROUTED = "none"
-Recorded = Literal["stored", "duplicate", "conflict"]
+Recorded = Literal["stored", "duplicate", "restored", "conflict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +135,10 @@ class Ledger:
 
         Returns
         -------
-        {"stored", "duplicate", "conflict"}
+        {"stored", "duplicate", "restored", "conflict"}
             "duplicate": the same SOP Instance UID with the same bytes is here already; nothing changes.
+            "restored": the same, but its file had been deleted (`node.retention`); the new one takes its place, and
+            ``mammonode retry --again`` can analyse the study once more.
             "conflict": the same SOP Instance UID with other bytes is here already.
         """
         uid, study_uid = received.sop_instance_uid, received.study_instance_uid
@@ -171,10 +173,15 @@ class Ledger:
                 "received_at": now,
             }
             if not self.insert_if_absent(connection, Instance, [row]):
-                known = connection.scalar(select(Instance.sha256).where(Instance.sop_instance_uid == uid))
-                if known == received.sha256:
-                    self.note(connection, now, "duplicate", study_uid, uid, **origin)
-                    return "duplicate"
+                this = Instance.sop_instance_uid == uid
+                known = connection.execute(select(Instance.sha256, Instance.discarded_at).where(this)).one()
+                if known.sha256 == received.sha256:
+                    kind: Recorded = "duplicate" if known.discarded_at is None else "restored"
+                    if kind == "restored":
+                        change = {"discarded_at": None, "path": received.path}
+                        connection.execute(update(Instance).where(this).values(**change))
+                    self.note(connection, now, kind, study_uid, uid, **origin)
+                    return kind
                 self.note(connection, now, "refused_other_bytes", study_uid, uid, **origin)
                 if is_new_study:  # the UID belongs to another study: leave no empty one behind
                     connection.execute(Study.__table__.delete().where(Study.study_instance_uid == study_uid))  # type: ignore[attr-defined] # as above

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 
 from node.ledger import Ledger
 from node.outbox import Outbox
@@ -20,17 +20,20 @@ log = structlog.get_logger("retention")
 
 INTERVAL_S: Final = 3600.0
 ORPHAN_AGE_S: Final = 86400.0
+FINISHED: Final = ("answered", "quarantined")
 
 
 class Retention:
     """Removes spool and outbox files of studies that are answered, delivered everywhere, and old.
 
-    A study with a delivery that is pending, refused or expired keeps all of its files: somebody may still mend the
-    destination and run ``mammonode retry``.
+    A study with a delivery that is pending, refused or expired keeps all of its files for longer: somebody may still
+    mend the destination and run ``mammonode retry``. Not for ever: a PACS that refuses one kind of result refuses it in
+    every study, and a full disk would then refuse the modalities. A quarantined study waits as long.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
         self._keep_s = settings.retention.keep_days * 86400
+        self._keep_undelivered_s = settings.retention.keep_undelivered_days * 86400
         self._ledger = ledger
         self._outbox_dir = settings.outbox_dir
         self._destinations = {destination.name for destination in settings.destination}
@@ -42,9 +45,11 @@ class Retention:
         now = self._clock()
         undelivered = exists().where(Delivery.study_instance_uid == Study.study_instance_uid, Delivery.state != "sent")
         kept = exists().where(Instance.study_instance_uid == Study.study_instance_uid, Instance.discarded_at.is_(None))
+        is_done = and_(Study.state == "answered", Study.last_received_at < now - self._keep_s, ~undelivered)
+        is_given_up = and_(Study.state.in_(FINISHED), Study.last_received_at < now - self._keep_undelivered_s)
         query = (
             select(Study.study_instance_uid)
-            .where(Study.state == "answered", Study.last_received_at < now - self._keep_s, ~undelivered, kept)
+            .where(or_(is_done, is_given_up), kept)
             .order_by(Study.last_received_at)
             .limit(limit)
         )
@@ -57,7 +62,7 @@ class Retention:
         return len(uids)
 
     def _tell_what_is_kept(self, now: float) -> None:
-        """Warn of results that no courier will ever take: they keep their studies' files until the disk is full."""
+        """Warn of results that nobody takes: they keep their studies' files for `keep_undelivered_days`."""
         undelivered = (
             select(Delivery.destination, Delivery.state, func.count(Delivery.study_instance_uid.distinct()))
             .where(Delivery.state != "sent", Delivery.created_at < now - self._keep_s)
@@ -89,10 +94,10 @@ class Retention:
         # Rows first: a file whose row says "discarded" is swept on the next start, the other way round it is missed.
         paths: list[str] = []
         with self._ledger.engine.begin() as connection:
-            still_answered = select(Study.state).where(
-                Study.study_instance_uid == study_instance_uid, Study.state == "answered"
+            still_finished = select(Study.state).where(
+                Study.study_instance_uid == study_instance_uid, Study.state.in_(FINISHED)
             )
-            if connection.scalar(still_answered.with_for_update(key_share=True)) is None:
+            if connection.scalar(still_finished.with_for_update(key_share=True)) is None:
                 return  # an image came, or somebody wants it analysed again
             for table in (Instance, Result):
                 of_study = table.study_instance_uid == study_instance_uid

@@ -29,13 +29,14 @@ from node.errors import LowDiskSpace, SpoolError
 from node.ledger import UNROUTED, Ledger, ReceivedInstance
 from node.outbox import Fault, Outbox, no_fault
 from node.peers import Peers
-from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, route
+from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, SECONDARY_CAPTURE, STRUCTURED_REPORTS, route
 from node.settings import Settings
 from node.spool import IncomingFile, Spool
 from node.tls import server_context
 from node.transport import MessageBuffer, ReceivingServer
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header, unfit_reason, view_name
+from sr_templates.contract import ReportingDevice
 
 # C-STORE response statuses, PS3.4 table B.2-1 and PS3.7 annex C
 SUCCESS: Final = 0x0000
@@ -206,7 +207,8 @@ class Receiver:
         sha256 = incoming.sync()
         self._fault("received")
         try:
-            received = self._describe(event, incoming, sha256)
+            header = read_header(Path(incoming.name))
+            received = self._describe(event, header, incoming, sha256)
         except UnreadableInstance as error:
             return self._refuse(event, CANNOT_UNDERSTAND, "the data set cannot be read", error)
         except SpoolError as error:  # it has no place for such a name
@@ -215,7 +217,7 @@ class Receiver:
             return self._refuse(event, DOES_NOT_MATCH_SOP_CLASS, "SOP class differs from the command's")
         if received.sop_instance_uid != str(affected(event).AffectedSOPInstanceUID):
             return self._refuse(event, DOES_NOT_MATCH_SOP_CLASS, "SOP instance differs from the command's")
-        if self._outbox.is_result(received.sop_instance_uid):
+        if is_result_of_a_node(header) or self._outbox.is_result(received.sop_instance_uid):
             log.info("own_result_ignored", sop_instance_uid=received.sop_instance_uid)
             return SUCCESS
         return self._keep(event, incoming, received)
@@ -229,8 +231,6 @@ class Receiver:
         if recorded == "conflict":
             path.unlink(missing_ok=True)
             return self._refuse(event, DUPLICATE_SOP_INSTANCE, "known SOP Instance UID with other content")
-        if recorded == "duplicate" and self._ledger.path_of(received.sop_instance_uid) != received.path:
-            path.unlink(missing_ok=True)  # its file was deleted when its study was old, and is not needed again
         log.info(
             "instance_" + recorded,
             study_instance_uid=received.study_instance_uid,
@@ -239,8 +239,7 @@ class Receiver:
         )
         return SUCCESS
 
-    def _describe(self, event: evt.Event, incoming: IncomingFile, sha256: str) -> ReceivedInstance:
-        header = read_header(Path(incoming.name))
+    def _describe(self, event: evt.Event, header: Dataset, incoming: IncomingFile, sha256: str) -> ReceivedInstance:
         mammogram = describe_mammogram(header)
         pipeline = route(mammogram.sop_class_uid)
         routed_to = pipeline if isinstance(pipeline, str) else UNROUTED
@@ -276,6 +275,13 @@ class Receiver:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
+
+
+def is_result_of_a_node(header: Dataset) -> bool:
+    """Whether this node or another one made it; two behind one PACS would else answer each other's results for ever."""
+    if str(header.get("SOPClassUID", "")) not in STRUCTURED_REPORTS | SECONDARY_CAPTURE:
+        return False
+    return str(header.get("ManufacturerModelName", "")).strip() == ReportingDevice(station_name="").model_name
 
 
 def presentation_contexts() -> list[PresentationContext]:

@@ -223,6 +223,12 @@ class RetentionSettings(Section):
         description="Free space in the state folder, in 10^9 bytes, below which images are refused (0xA700).",
     )
     keep_days: float = Field(default=14, ge=0, description="Age at which files of a fully delivered study are deleted.")
+    keep_undelivered_days: float = Field(
+        default=90,
+        ge=7,
+        description="Age at which files of a study are deleted although a result was refused, given up or has no "
+        "destination any more, or the study is quarantined.",
+    )
 
     @property
     def min_free_bytes(self) -> int:

@@ -88,17 +88,30 @@ def test_young_files_stay(tmp_path: Path, ledger: Ledger, outbox: Outbox, retent
     assert retention.step() == 1
 
 
-def test_what_is_not_answered_stays_however_old(tmp_path: Path, ledger: Ledger, outbox: Outbox, clock: Clock) -> None:
+def test_what_is_not_answered_stays_however_old(tmp_path: Path, ledger: Ledger, clock: Clock) -> None:
     retention = Retention(settings_in(tmp_path), ledger, clock=clock)
     waiting = spooled(tmp_path, 1, "1.2.1")
     ledger.record_instance(waiting, NOW)
     analysing = claimed(ledger, spooled(tmp_path, 1, "1.2.2"))
-    quarantined = claimed(ledger, spooled(tmp_path, 1, "1.2.3"))
-    outbox.publish(quarantined, [], {}, NOW, outcome="failed", reason="x", quarantine=True)
     clock.advance(1000 * DAY_S)
     assert retention.step() == 0
-    held = (*analysing.instances, *quarantined.instances)
-    assert all(Path(path).exists() for path in (waiting.path, *(instance.path for instance in held)))
+    assert all(Path(path).exists() for path in (waiting.path, *(instance.path for instance in analysing.instances)))
+
+
+def test_what_was_given_up_stays_longer_but_not_for_ever(
+    tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention, clock: Clock
+) -> None:
+    refused = answered(tmp_path, ledger, outbox)
+    deliver(outbox, "pacs")
+    deliver(outbox, "viewer", "refused")
+    quarantined = claimed(ledger, spooled(tmp_path, 1, "1.2.3"))
+    outbox.publish(quarantined, [], {}, NOW, outcome="failed", reason="x", quarantine=True)
+    files = [*refused, *(Path(instance.path) for instance in quarantined.instances)]
+    assert retention.step() == 0
+    assert all(path.exists() for path in files)
+    clock.advance(76 * DAY_S)  # 91 days in all
+    assert retention.step() == 2
+    assert not any(path.exists() for path in files)
 
 
 def test_without_any_destination_old_files_go_all_the_same(
@@ -119,17 +132,20 @@ def test_a_file_that_is_gone_already_does_no_harm(
     assert retention.step() == 1
 
 
-def test_a_duplicate_is_known_after_its_file_is_gone(
+def test_a_duplicate_is_known_after_its_file_is_gone_and_brings_it_back(
     tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention
 ) -> None:
     answered(tmp_path, ledger, outbox)
     deliver(outbox, "pacs")
     deliver(outbox, "viewer")
     retention.step()
-    assert ledger.record_instance(received(1), NOW + 20 * DAY_S) == "duplicate"
+    assert not ledger.retry(STUDY, NOW + 19 * DAY_S, republish_at=0.0)
+    assert ledger.record_instance(spooled(tmp_path, 1), NOW + 20 * DAY_S) == "restored"
+    assert ledger.record_instance(spooled(tmp_path, 1), NOW + 20 * DAY_S) == "duplicate"
     assert ledger.record_instance(received(1, sha256="0" * 64), NOW + 20 * DAY_S) == "conflict"
     assert state_of(ledger) == ("answered", 1)
     assert outbox.is_result(result().sop_instance_uid)
+    assert ledger.retry(STUDY, NOW + 21 * DAY_S, republish_at=0.0)
 
 
 def test_a_file_whose_row_says_deleted_belongs_to_nobody(

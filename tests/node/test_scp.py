@@ -37,6 +37,7 @@ from node.ledger import Ledger
 from node.outbox import Outbox
 from node.scp import Receiver, is_listening
 from node.spool import Spool
+from tests.factories import small_dose_sr
 from tests.node.builders import STUDY, claimed, kinds, received, result, settings_in
 from tests.peers import hostile
 from tests.peers.dcmtk import echoscu, storescu
@@ -252,14 +253,23 @@ def test_a_result_of_this_node_that_comes_back_is_ignored(node: Node) -> None:
     assert node.is_clean()
 
 
-def test_a_duplicate_of_what_was_deleted_leaves_no_file(node: Node) -> None:
+def test_a_result_of_another_node_is_ignored_too(node: Node) -> None:
+    file = BytesIO()
+    report = small_dose_sr(ManufacturerModelName="mammonode")
+    dcmwrite(file, report, enforce_file_format=True)
+    assert node.store(data_set(file.getvalue()), report.SOPInstanceUID, report.SOPClassUID) == 0x0000
+    assert node.stored == {}
+    assert node.ledger.studies() == []
+
+
+def test_a_duplicate_of_what_was_deleted_brings_its_file_back(node: Node) -> None:
     node.store_image()
     with node.ledger.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE instance SET discarded_at = 1.0")
     ((_, path),) = node.spool.files()
     path.unlink()
     assert node.store_image() == 0x0000
-    assert node.stored == {}
+    assert list(node.stored) == [f"{STUDY}.1"]
 
 
 def test_what_no_row_speaks_of_is_swept_on_the_next_start(node: Node) -> None:
