@@ -194,10 +194,7 @@ def run_worker(settings: Settings, fault: Fault = no_fault, *, index: int = 0) -
     def start_child(**_arguments: Any) -> None:
         die_with_parent(signal.SIGKILL)
         resident()
-
-    @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator] # Celery has no types
-    def tell(**_arguments: Any) -> None:
-        announce("worker", device=settings.queue.device)
+        announce("worker", device=settings.queue.device)  # here, not in the parent: the models are loaded now
 
     @app.task(name=ANALYSE)  # type: ignore[untyped-decorator] # Celery has no types
     def analyse(study_instance_uid: str) -> None:

@@ -11,15 +11,24 @@ from pathlib import Path
 from node.commands_files import find_instances
 from pipelines.phantom import write_study
 from tests.e2e.harness import Destination, NodeUnderTest, RecordingPacs, free_port, node_under_test, wait_until
+from tests.models.builders import install_random_weights
 
 
-def measure(folder: Path, studies: int) -> Iterator[str]:
-    """Yield the table: medians over `studies` generated four-view studies, sent one after another."""
+def measure(folder: Path, studies: int, *, with_networks: bool) -> Iterator[str]:
+    """Yield the table: medians over `studies` generated four-view studies, sent one after another.
+
+    With networks, they have random weights: their time is that of trained ones, their findings mean nothing.
+    """
     folder.mkdir(parents=True)
+    extra = ""
+    if with_networks:
+        for name in ("FPNNet", "SPPNet"):
+            install_random_weights(folder / "weights", name)
+        extra = f'[models]\nweights_dir = "{folder / "weights"}"\nmin_score = 0.9\n'
     pacs = RecordingPacs(free_port())
     spans: list[dict[str, float]] = []
     size = 0
-    with pacs.listening(), node_under_test(folder / "node", [Destination("pacs", pacs.port)]) as node:
+    with pacs.listening(), node_under_test(folder / "node", [Destination("pacs", pacs.port)], extra=extra) as node:
         node.serve()
         for seed in range(1, studies + 1):
             paths = write_study(folder / f"study{seed}", seed)
@@ -29,7 +38,8 @@ def measure(folder: Path, studies: int) -> Iterator[str]:
             subprocess.run(["storescu", "-R", *target, *map(str, paths)], check=True, capture_output=True)
             spans.append(wait_until(lambda uid=uid: _spans(node, uid), 300, "the study to be delivered"))
             time.sleep(0.5)
-    yield f"{studies} generated studies of four views of {size / 1e6:.0f} MB, settle_s = 0.5"
+    weights = "random weights" if with_networks else "no weights"
+    yield f"{studies} generated studies of four views of {size / 1e6:.0f} MB, settle_s = 0.5, {weights}"
     yield "    median seconds after the last view"
     for name in ("queued", "started", "pipelines done", "delivered"):
         yield f"    {name:16} {statistics.median(span[name] for span in spans):6.2f}"

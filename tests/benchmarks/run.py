@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--studies", type=int, default=5)
     parser.add_argument("--object-mb", type=int, default=500)
-    parser.add_argument("--only", choices=["receive", "memory", "latency"])
+    parser.add_argument("--only", choices=["receive", "memory", "latency", "share"])
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.2f} at the start")
     with tempfile.TemporaryDirectory(prefix="mammonode-bench-") as name:
@@ -28,7 +28,8 @@ def main() -> None:
         tables = {
             "receive": lambda: receive.measure(folder / "receive", options.count, options.rounds),
             "memory": lambda: memory.measure(folder / "memory", options.object_mb * 10**6),
-            "latency": lambda: latency.measure(folder / "latency", options.studies),
+            "latency": lambda: latency.measure(folder / "latency", options.studies, with_networks=False),
+            "share": lambda: latency.measure(folder / "share", 2, with_networks=True),
         }
         for title, table in tables.items():
             if options.only in (None, title):

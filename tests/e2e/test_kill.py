@@ -95,6 +95,26 @@ def test_a_killed_part_loses_nothing_and_answers_once(part: str, step: str, tmp_
             assert len(set(copies)) == 1, f"{uid} was sent with differing bytes"
 
 
+def test_a_study_that_ends_its_worker_three_times_is_set_aside_and_answered_as_failed(tmp_path: Path) -> None:
+    pacs = RecordingPacs(free_port())
+    with (
+        pacs.listening(),
+        node_under_test(tmp_path / "node", [Destination("pacs", pacs.port)], quiet_s=120) as node,
+    ):
+        node.start_parts(faulty="worker", step="claimed:3")
+        with node.revived():
+            send_like_a_modality(node, four_views(tmp_path / "study"))
+            wait_until(lambda: node.studies()[0]["state"] == "quarantined", 120, "the study to be set aside")
+            wait_until(lambda: {item["state"] for item in node.deliveries()} == {"sent"}, 60, "its answer")
+        assert (node.folder / "killed_worker").read_text() == "xxx"
+        kinds = [event.kind for event in node.ledger.history(STUDY_UID)]
+        assert kinds.count("worker_lost") == 3
+        assert kinds.count("started") == 4
+        (row,) = node.studies()
+        assert row["outcome"] == "failed"
+        assert any(b"set aside" in copies[0] for copies in pacs.stores.values())
+
+
 def assert_same_data_set(kept: Path, sent: Path) -> None:
     """The stored data set is the sent one, byte for byte; only the file meta is the node's own."""
     assert data_set_bytes(kept) == data_set_bytes(sent)
