@@ -55,7 +55,7 @@ docs: venv ## the tables in docs/SETTINGS.md, from the settings classes
 	$(BIN)/python -m node.settings_table docs/SETTINGS.md
 
 # Run with the index of your choice; neither its address nor that of any host goes into the files.
-LOCK := uv pip compile --quiet --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 pyproject.toml
+LOCK := uv pip compile --quiet --no-header --python-version 3.11 pyproject.toml
 lock: .venv/bin/uv ## pin again what pyproject.toml asks for (UPGRADE=--upgrade for newer versions)
 	$(BIN)/$(LOCK) $(UPGRADE) -o requirements.txt
 	$(BIN)/$(LOCK) $(UPGRADE) --extra dev -c requirements.txt -o requirements-dev.txt
