@@ -90,7 +90,7 @@ def show_study(settings: Settings, study_instance_uid: str, *, as_json: bool) ->
     typer.echo(table(rows, ("time", "since first", "event", "detail", "sop_instance_uid")))
     if deliveries:
         typer.echo("")
-        header = ("destination", "result", "rev", "state", "attempts", "status", "comment", "sent")
+        header = ("destination", "result", "rev", "state", "failed before", "status", "comment", "sent")
         typer.echo(table([_delivery(row) for row in deliveries], header))
 
 

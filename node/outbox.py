@@ -211,13 +211,7 @@ class Outbox:
         self, item: OutboxItem, destination: str, now: float, *, state: str, status: int | None, comment: str = ""
     ) -> None:
         """A delivery reached its end: `state` is "sent", "refused" or "expired"; the peer's own comment is kept."""
-        change: dict[str, Any] = {
-            "state": state,
-            "next_attempt_at": None,
-            "status": status,
-            "comment": comment or None,
-            "attempts": item.attempts + (state != "expired"),
-        }
+        change: dict[str, Any] = {"state": state, "next_attempt_at": None, "status": status, "comment": comment or None}
         if state == "sent":
             change["sent_at"] = now
         self._record(item, destination, now, kind=state, status=status, comment=comment, change=change)

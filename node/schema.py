@@ -112,7 +112,7 @@ class Delivery(Base):
     destination: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[float] = mapped_column(Float(53))
-    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # that failed
     next_attempt_at: Mapped[float | None] = mapped_column(Float(53))
     status: Mapped[int | None] = mapped_column(Integer)
     comment: Mapped[str | None] = mapped_column(Text)
