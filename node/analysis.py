@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.ledger import UNROUTED
 from node.routing import route
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
+from sr_templates.contract import ReplacedResult
 
 
-def study_inputs(study_instance_uid: str, revision: int, instances: Iterable[InstanceFile]) -> dict[str, StudyInput]:
+def study_inputs(
+    study_instance_uid: str,
+    revision: int,
+    instances: Iterable[InstanceFile],
+    replaces: tuple[ReplacedResult, ...] = (),
+) -> dict[str, StudyInput]:
     """Split a study among the pipelines.
 
     Instances that no pipeline takes go, with their reasons, to the first pipeline that is called anyhow, so that a
@@ -36,28 +42,19 @@ def study_inputs(study_instance_uid: str, revision: int, instances: Iterable[Ins
             revision=revision,
             instances=tuple(routed.get(name, ())),
             not_routed=tuple(not_routed) if name == names[0] else (),
+            replaces=replaces,
         )
         for name in names
     }
 
 
-def analyse_study(
-    study_instance_uid: str, revision: int, instances: Iterable[InstanceFile], options: AnalysisOptions
-) -> list[PipelineResult]:
+def analyse_study(inputs: Mapping[str, StudyInput], options: AnalysisOptions) -> list[PipelineResult]:
     """Run every pipeline that the study needs."""
-    inputs = study_inputs(study_instance_uid, revision, instances)
     return [registry.get(name).analyse(study, options) for name, study in inputs.items()]
 
 
-def report_failure(
-    study_instance_uid: str,
-    revision: int,
-    instances: Iterable[InstanceFile],
-    options: AnalysisOptions,
-    reason: Reason,
-) -> list[PipelineResult]:
+def report_failure(inputs: Mapping[str, StudyInput], options: AnalysisOptions, reason: Reason) -> list[PipelineResult]:
     """Answer for a study that could not be finished, from headers alone."""
-    inputs = study_inputs(study_instance_uid, revision, instances)
     return [registry.get(name).report_failure(study, options, reason) for name, study in inputs.items()]
 
 

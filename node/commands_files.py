@@ -14,7 +14,7 @@ import typer
 from pynetdicom.association import Association
 from tqdm import tqdm
 
-from node.analysis import analyse_study
+from node.analysis import analyse_study, study_inputs
 from node.errors import DeliveryError, SettingsInvalid
 from node.scu import FileToSend, NoAssociation, Peer, associated, contexts_for, store
 from node.settings import Settings
@@ -106,7 +106,7 @@ def analyse(paths: Sequence[Path], out: Path, settings: Settings, *, min_score: 
     out.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {"studies": []}
     for uid, instances in tqdm(studies.items(), desc="analysing", unit="study", disable=None):
-        results = analyse_study(uid, 1, instances, options)
+        results = analyse_study(study_inputs(uid, 1, instances), options)
         values["studies"] += to_json(results, write_objects(out, results))["studies"]
     text = json.dumps(values, indent=2) + "\n"
     write_durably(out / "results.json", text.encode())

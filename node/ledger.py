@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from node.completion import ArrivedInstance, StudyState
-from node.schema import Event, Instance, Study
+from node.schema import Event, Instance, Result, Study
+from sr_templates.contract import ReplacedResult
 
 UNROUTED = "none"
 Recorded = Literal["stored", "duplicate", "restored", "conflict"]
@@ -68,6 +69,7 @@ class ClaimedStudy:
     deaths: int
     token: str
     instances: tuple[StoredInstance, ...]
+    replaces: tuple[ReplacedResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,6 +363,7 @@ class Ledger:
                 .where(of_study, Instance.discarded_at.is_(None))
                 .order_by(Instance.sop_instance_uid)
             ).all()
+            replaces = _latest_results(connection, study_instance_uid, before=study.revision)
             self.note(connection, now, "started", study_instance_uid, revision=study.revision, token=token)
         return ClaimedStudy(
             study_instance_uid=study_instance_uid,
@@ -368,6 +371,7 @@ class Ledger:
             deaths=study.deaths,
             token=token,
             instances=tuple(StoredInstance(**row._mapping) for row in rows),
+            replaces=replaces,
         )
 
     def renew(self, study_instance_uid: str, token: str, until: float) -> bool:
@@ -467,6 +471,20 @@ class Ledger:
         this = Instance.sop_instance_uid == sop_instance_uid
         with self.reading() as connection:
             return connection.scalar(select(Instance.path).where(this, Instance.discarded_at.is_(None)))
+
+
+def _latest_results(connection: Connection, study_instance_uid: str, *, before: int) -> tuple[ReplacedResult, ...]:
+    """Results of the last revision before this one that has any."""
+    earlier = and_(Result.study_instance_uid == study_instance_uid, Result.revision < before)
+    latest = select(func.max(Result.revision)).where(earlier).scalar_subquery()
+    query = (
+        select(
+            Result.variant, Result.revision, Result.sop_class_uid, Result.sop_instance_uid, Result.series_instance_uid
+        )
+        .where(earlier, Result.revision == latest, Result.series_instance_uid != "")
+        .order_by(Result.sop_instance_uid)
+    )
+    return tuple(ReplacedResult(**row._mapping) for row in connection.execute(query))
 
 
 def _study_rows() -> Select[Any]:

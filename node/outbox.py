@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, select, update
 from node.ledger import ClaimedStudy, Ledger
 from node.schema import Delivery, Result, Study
 from node.spool import write_durably
-from sr_templates.contract import Outcome, ResultObject
+from sr_templates.contract import Outcome, ResultObject, ResultVariant
 
 Fault = Callable[[str], None]
 """Called at every step of the way with the step's name; tests kill the process in it."""
@@ -58,7 +58,7 @@ class Outbox:
         self,
         claimed: ClaimedStudy,
         objects: Sequence[ResultObject],
-        profiles: Mapping[str, frozenset[str]],
+        profiles: Mapping[str, frozenset[ResultVariant]],
         now: float,
         *,
         outcome: Outcome,
@@ -72,8 +72,8 @@ class Outbox:
         ----------
         claimed : ClaimedStudy
             What this worker holds. When it holds it no more, nothing is published.
-        profiles : mapping of str to frozenset of str
-            Destination name to the kinds of results that it gets.
+        profiles : mapping of str to frozenset of ResultVariant
+            Destination name to the results that it gets.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class Outbox:
         claimed: ClaimedStudy,
         item: ResultObject,
         path: Path,
-        profiles: Mapping[str, frozenset[str]],
+        profiles: Mapping[str, frozenset[ResultVariant]],
         now: float,
     ) -> None:
         row = {
@@ -145,7 +145,9 @@ class Outbox:
             "study_instance_uid": claimed.study_instance_uid,
             "revision": claimed.revision,
             "kind": item.kind,
+            "variant": item.variant.name,
             "sop_class_uid": item.sop_class_uid,
+            "series_instance_uid": item.series_instance_uid,
             "transfer_syntax_uid": item.transfer_syntax_uid,
             "sha256": hashlib.sha256(item.content).hexdigest(),
             "path": str(path),
@@ -162,8 +164,8 @@ class Outbox:
                 "attempts": 0,
                 "next_attempt_at": now,
             }
-            for destination, kinds in profiles.items()
-            if item.kind in kinds
+            for destination, variants in profiles.items()
+            if item.variant in variants
         ]
         self._ledger.insert_if_absent(connection, Delivery, deliveries)
 

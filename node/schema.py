@@ -81,7 +81,10 @@ class Event(Base):
 
 
 class Result(Base):
-    """An encoded result object; its bytes lie at `path` and are never made again."""
+    """An encoded result object; its bytes lie at `path` and are never made again.
+
+    `series_instance_uid` is empty in rows of the first schema, which did not keep it.
+    """
 
     __tablename__ = "result"
 
@@ -89,7 +92,9 @@ class Result(Base):
     study_instance_uid: Mapped[str] = mapped_column(ForeignKey("study.study_instance_uid"), index=True)
     revision: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str] = mapped_column(String(32))
+    variant: Mapped[str] = mapped_column(String(64))
     sop_class_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
     transfer_syntax_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
     sha256: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
@@ -98,12 +103,25 @@ class Result(Base):
 
 
 class Delivery(Base):
-    """One result for one destination. `state`: pending, sent, refused or expired."""
+    """One result for one destination. `state`: pending, sent, refused or expired.
+
+    `commitment` is NULL while nobody asks for it, else one of these, and `commitment_due_at` depends on it.
+
+    ============= ==============================================================
+    commitment    commitment_due_at
+    ============= ==============================================================
+    due           when storage commitment is to be asked for
+    requested     when the answer is taken for lost
+    committed     NULL; the destination has taken responsibility
+    unavailable   NULL; the destination does not offer it
+    ============= ==============================================================
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "destination"),
         Index("ix_delivery_due", "destination", "next_attempt_at"),
+        Index("ix_delivery_commitment_due", "destination", "commitment_due_at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
@@ -117,3 +135,6 @@ class Delivery(Base):
     status: Mapped[int | None] = mapped_column(Integer)
     comment: Mapped[str | None] = mapped_column(Text)
     sent_at: Mapped[float | None] = mapped_column(Float(53))
+    commitment: Mapped[str | None] = mapped_column(String(16))
+    commitment_due_at: Mapped[float | None] = mapped_column(Float(53))
+    transaction_uid: Mapped[str | None] = mapped_column(String(UID_LENGTH), index=True)

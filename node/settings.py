@@ -28,6 +28,7 @@ from node.settings_types import (
     Views,
     distinct,
 )
+from sr_templates.contract import DEFAULT_KINDS, CaptureCompression, ResultVariant, SRClass
 
 
 class Section(BaseModel):
@@ -132,6 +133,12 @@ class DeliverySettings(Section):
         default=168, ge=72, description="Age at which an undelivered result is set aside for a person."
     )
     timeout_s: float = Field(default=30, gt=0, le=3600, description="Wait for a destination to connect and to answer.")
+    commitment_timeout_s: float = Field(
+        default=3600,
+        gt=0,
+        le=604800,
+        description="Wait for a destination to say that it has committed; after that the result is sent again.",
+    )
 
     @model_validator(mode="after")
     def _longest_not_below_first(self) -> DeliverySettings:
@@ -209,9 +216,37 @@ class DestinationSettings(Section):
     host: Host = Field(description="IP address or name.")
     port: Port = Field(description="TCP port.")
     tls: bool = Field(default=False, description="Send over TLS, with the files of [tls].")
-    results: Results = Field(
-        default=("cad_sr", "measurement_sr", "heatmap"), description="Result objects that it gets."
+    results: Results = Field(default=DEFAULT_KINDS, description="Result objects that it gets.")
+    sr_class: SRClass = Field(
+        default="comprehensive_3d",
+        description="SOP class of measurement_sr: Comprehensive 3D SR, or Comprehensive SR for an older PACS.",
     )
+    capture_max_px: int = Field(
+        default=2048, ge=512, le=4096, description="Longest side of a heatmap or summary, in pixels."
+    )
+    capture_compression: CaptureCompression = Field(
+        default="none",
+        description="Of heatmap and summary: none (lossless), or jpeg_baseline; a destination that refuses JPEG gets "
+        "them uncompressed.",
+    )
+    commitment: bool = Field(
+        default=False,
+        description="Ask for storage commitment after delivery, and send again what it does not commit to. It answers "
+        "to node.port.",
+    )
+
+    @property
+    def variants(self) -> frozenset[ResultVariant]:
+        """The result objects that it gets, each in the form that it wants."""
+        return frozenset(
+            ResultVariant(
+                kind=kind,
+                sr_class=self.sr_class,
+                max_side_px=self.capture_max_px,
+                compression=self.capture_compression,
+            )
+            for kind in self.results
+        )
 
 
 class RetentionSettings(Section):

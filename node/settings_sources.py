@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel, ValidationError
@@ -84,6 +84,8 @@ def allowed(field: FieldInfo) -> str:
 def _kind(part: Any) -> str:
     if get_origin(part) is tuple:
         return "list"
+    if get_origin(part) is Literal:
+        return " or ".join(get_args(part))
     return {int: "whole number", float: "number", bool: "true or false", Path: "path", str: "text"}[part]
 
 

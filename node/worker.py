@@ -14,13 +14,13 @@ import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.analysis import analyse_study, overall, report_failure
+from node.analysis import analyse_study, overall, report_failure, study_inputs
 from node.ledger import ClaimedStudy, Ledger
 from node.outbox import Fault, Outbox, no_fault
 from node.settings import Settings
 from pipelines import registry
-from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason
-from sr_templates.contract import ResultKind
+from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
+from sr_templates.contract import ResultVariant
 
 log = structlog.get_logger("worker")
 
@@ -56,8 +56,8 @@ class Worker:
         self._outbox = outbox
         self._clock = clock
         self._fault = fault
-        self.profiles: dict[str, frozenset[ResultKind]] = {
-            destination.name: frozenset(destination.results) for destination in settings.destination
+        self.profiles: dict[str, frozenset[ResultVariant]] = {
+            destination.name: destination.variants for destination in settings.destination
         }
 
     def warm_up(self) -> None:
@@ -127,14 +127,14 @@ class Worker:
         return published
 
     def _analyse(self, claimed: ClaimedStudy) -> list[PipelineResult]:
-        return analyse_study(claimed.study_instance_uid, claimed.revision, _files(claimed), self.options())
+        return analyse_study(_inputs(claimed), self.options())
 
     def _give_up(self, claimed: ClaimedStudy, reason: Reason) -> list[PipelineResult]:
-        return report_failure(claimed.study_instance_uid, claimed.revision, _files(claimed), self.options(), reason)
+        return report_failure(_inputs(claimed), self.options(), reason)
 
     def options(self) -> AnalysisOptions:
         """Return the options of a run that starts now."""
-        wanted = frozenset(kind for kinds in self.profiles.values() for kind in kinds)
+        wanted = frozenset(variant for variants in self.profiles.values() for variant in variants)
         defaults = AnalysisOptions(created_at=datetime.fromtimestamp(self._clock(), UTC))
         return AnalysisOptions(
             created_at=defaults.created_at,
@@ -142,7 +142,7 @@ class Worker:
             min_score=self._settings.models.min_score,
             device=self._queue.device,
             weights_dir=self._settings.models.weights_dir,
-            kinds=wanted or defaults.kinds,
+            results=wanted or defaults.results,
             required_views=tuple(self._settings.completion.required_views),
         )
 
@@ -172,8 +172,8 @@ class Worker:
             thread.join()
 
 
-def _files(claimed: ClaimedStudy) -> list[InstanceFile]:
-    return [
+def _inputs(claimed: ClaimedStudy) -> dict[str, StudyInput]:
+    files = [
         InstanceFile(
             path=Path(item.path),
             sop_instance_uid=item.sop_instance_uid,
@@ -182,6 +182,7 @@ def _files(claimed: ClaimedStudy) -> list[InstanceFile]:
         )
         for item in claimed.instances
     ]
+    return study_inputs(claimed.study_instance_uid, claimed.revision, files, claimed.replaces)
 
 
 def _count_reasons(results: list[PipelineResult]) -> dict[str, int]:

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from models.contract import Detection, ModelIdentity
-from sr_templates.contract import BreastStatus, Outcome, ResultKind, ResultObject
+from sr_templates.contract import (
+    DEFAULT_KINDS,
+    BreastStatus,
+    Outcome,
+    ReplacedResult,
+    ResultObject,
+    ResultVariant,
+    plain_variants,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +50,15 @@ class StudyInput:
         What this pipeline is to analyse.
     not_routed : tuple of (InstanceFile, Reason)
         The rest of the study, which no pipeline takes; it is reported with its reason.
+    replaces : tuple of ReplacedResult
+        The results of the revision before this one.
     """
 
     study_instance_uid: str
     revision: int
     instances: tuple[InstanceFile, ...]
     not_routed: tuple[tuple[InstanceFile, Reason], ...] = ()
+    replaces: tuple[ReplacedResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +73,7 @@ class AnalysisOptions:
         ``"cpu"``, ``"cuda:N"`` or ``"auto"``.
     weights_dir : pathlib.Path or None
         Folder of installed weights; None: beside each model.
-    kinds : frozenset of str
+    results : frozenset of ResultVariant
         Result objects to make.
     required_views : tuple of str
         ``"L-CC"``-style names; a breast that lacks one says so.
@@ -73,8 +84,13 @@ class AnalysisOptions:
     min_score: float | None = None
     device: str = "auto"
     weights_dir: Path | None = None
-    kinds: frozenset[ResultKind] = frozenset({"cad_sr", "measurement_sr", "heatmap"})
+    results: frozenset[ResultVariant] = plain_variants(*DEFAULT_KINDS)
     required_views: tuple[str, ...] = ("L-CC", "L-MLO", "R-CC", "R-MLO")
+
+    @property
+    def draws(self) -> bool:
+        """Whether pictures are wanted, for which pixels and activations are kept until the end."""
+        return any(variant.kind in {"heatmap", "summary"} for variant in self.results)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,12 +27,12 @@ from sr_templates.contract import (
     ReportedFinding,
     ReportedImage,
     ReportingDevice,
-    ResultKind,
     ResultObject,
+    ResultVariant,
     StudyReport,
 )
 
-ObjectMaker = Callable[[StudyReport, frozenset[ResultKind]], tuple[ResultObject, ...]]
+ObjectMaker = Callable[[StudyReport, frozenset[ResultVariant]], tuple[ResultObject, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def finish(
         `sr_templates.registry.make_objects`, or a stand-in.
     """
     report = _report(study, options, images, conclusion, pipeline)
-    objects = make_objects(report, options.kinds) if images else ()
+    objects = make_objects(report, options.results) if images else ()
     return PipelineResult(
         study_instance_uid=study.study_instance_uid,
         pipeline=pipeline,
@@ -173,6 +173,7 @@ def _report(
         algorithms=conclusion.algorithms,
         device=ReportingDevice(station_name=options.station_name, software_version=_software_version()),
         configuration=_configuration(options, images),
+        replaces=study.replaces,
         created_at=options.created_at,
     )
 

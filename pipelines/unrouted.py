@@ -12,8 +12,8 @@ from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_ima
 from sr_templates.contract import ResultKind
 from sr_templates.registry import make_objects
 
-KINDS: Final[frozenset[ResultKind]] = frozenset({"measurement_sr"})
-"""A report is all there is to send: no mammogram was looked at, so a CAD report or a picture would mislead."""
+KINDS: Final[frozenset[ResultKind]] = frozenset({"measurement_sr", "summary"})
+"""No mammogram was looked at, so a CAD report or a picture of one would mislead."""
 
 
 class UnroutedPipeline:
@@ -45,4 +45,4 @@ class UnroutedPipeline:
 
 
 def _limited(options: AnalysisOptions) -> AnalysisOptions:
-    return replace(options, kinds=options.kinds & KINDS)
+    return replace(options, results=frozenset(v for v in options.results if v.kind in KINDS))

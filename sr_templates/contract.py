@@ -11,10 +11,74 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-ResultKind = Literal["cad_sr", "measurement_sr", "heatmap"]
+ResultKind = Literal["cad_sr", "measurement_sr", "heatmap", "summary", "presentation_state"]
+SRClass = Literal["comprehensive_3d", "comprehensive"]
+CaptureCompression = Literal["none", "jpeg_baseline"]
 Outcome = Literal["analysed", "not_analysed", "failed"]
 AlgorithmStatus = Literal["succeeded", "partially_succeeded", "failed", "not_attempted"]
 BreastStatus = Literal["benign", "malignant", "no_calcification", "not_analysed"]
+
+
+DEFAULT_KINDS: tuple[ResultKind, ...] = ("cad_sr", "measurement_sr", "heatmap", "summary")
+"""What a destination gets that asks for nothing special."""
+
+_CAPTURES: frozenset[ResultKind] = frozenset({"heatmap", "summary"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultVariant:
+    """A kind of result in one form: destinations that want the same form share the objects.
+
+    Attributes
+    ----------
+    sr_class : {"comprehensive_3d", "comprehensive"}
+        SOP class of a measurement report.
+    max_side_px : int
+        Longest side of a capture.
+    compression : {"none", "jpeg_baseline"}
+        Of a capture's pixels.
+    """
+
+    kind: ResultKind
+    sr_class: SRClass = "comprehensive_3d"
+    max_side_px: int = 2048
+    compression: CaptureCompression = "none"
+
+    def __post_init__(self) -> None:
+        """Forget options that mean nothing for the kind, so that equal objects have equal variants."""
+        if self.kind != "measurement_sr":
+            object.__setattr__(self, "sr_class", "comprehensive_3d")
+        if self.kind not in _CAPTURES:
+            object.__setattr__(self, "max_side_px", 2048)
+            object.__setattr__(self, "compression", "none")
+
+    @property
+    def name(self) -> str:
+        """Stable name, e.g. ``"heatmap"`` or ``"heatmap 1024 jpeg_baseline"``; part of UIDs and of the ledger."""
+        words: list[str] = [self.kind]
+        if self.sr_class != "comprehensive_3d":
+            words.append(self.sr_class)
+        if self.max_side_px != 2048:
+            words.append(str(self.max_side_px))
+        if self.compression != "none":
+            words.append(self.compression)
+        return " ".join(words)
+
+
+def plain_variants(*kinds: ResultKind) -> frozenset[ResultVariant]:
+    """Kinds of result with the default options."""
+    return frozenset(ResultVariant(kind=kind) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacedResult:
+    """A result of an earlier revision of the same study, which this one replaces; `variant` is its variant's name."""
+
+    variant: str
+    revision: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +125,8 @@ class ReportedFinding:
         Name of the `ReportedAlgorithm` that found it.
     frame_number : int or None
         1-based, for multi-frame images.
+    calcification_count : int or None
+        Number of calcifications in a cluster, where the algorithm counts them.
     """
 
     box_px: tuple[float, float, float, float]
@@ -69,6 +135,7 @@ class ReportedFinding:
     malignancy: float
     algorithm: str
     frame_number: int | None = None
+    calcification_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +210,8 @@ class StudyReport:
         Instances without pixels (structured reports, undecodable kinds): header and the reason it was not analysed.
     configuration : mapping of str to str
         What else the result depends on; part of every derived UID.
+    replaces : tuple of ReplacedResult
+        The results of the revision before this one; empty for the first.
     created_at : datetime.datetime
         Aware; the only clock that reaches the objects.
     """
@@ -158,6 +227,7 @@ class StudyReport:
     algorithms: tuple[ReportedAlgorithm, ...] = ()
     device: ReportingDevice
     configuration: Mapping[str, str] = field(default_factory=dict)
+    replaces: tuple[ReplacedResult, ...] = ()
     created_at: datetime
 
 
@@ -167,17 +237,23 @@ class ResultObject:
 
     Attributes
     ----------
-    kind : {"cad_sr", "measurement_sr", "heatmap"}
+    variant : ResultVariant
+        Kind and form.
     content : bytes
         A complete DICOM file (preamble, file meta, data set), encoded once and never again.
     referenced_sop_instance_uid : str or None
         The source image of a heatmap.
     """
 
-    kind: ResultKind
+    variant: ResultVariant
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     transfer_syntax_uid: str
     content: bytes
     referenced_sop_instance_uid: str | None = None
+
+    @property
+    def kind(self) -> ResultKind:
+        """Kind of the variant."""
+        return self.variant.kind

@@ -15,8 +15,8 @@ from pydicom.valuerep import DA, TM
 
 from sr_templates import identity
 from sr_templates.content import dicom_date, dicom_time, private_coding_scheme, text
-from sr_templates.contract import ResultKind, ResultObject, StudyReport
-from sr_templates.evidence import evidence_sequence, patient_and_study
+from sr_templates.contract import ResultObject, ResultVariant, StudyReport
+from sr_templates.evidence import evidence_sequence, patient_and_study, predecessor_sequence
 
 RESEARCH_USE = "Research use, not for primary diagnosis."
 
@@ -30,8 +30,8 @@ class ResultDocument(SOPClass):
     ----------
     report : StudyReport
         What is reported.
-    kind : str
-        Kind of result; one series a kind.
+    variant : ResultVariant
+        Kind and form of the result; one series each.
     part : str
         Tells instances of one kind apart, e.g. the UID of the source image.
     series_number, instance_number : int
@@ -44,7 +44,7 @@ class ResultDocument(SOPClass):
         self,
         report: StudyReport,
         *,
-        kind: ResultKind,
+        variant: ResultVariant,
         part: str = "",
         sop_class_uid: str,
         modality: str,
@@ -55,9 +55,9 @@ class ResultDocument(SOPClass):
         device = report.device
         super().__init__(
             study_instance_uid=report.study_instance_uid,
-            series_instance_uid=identity.result_uid(report, f"series:{kind}"),
+            series_instance_uid=identity.result_uid(report, f"series:{variant.name}"),
             series_number=series_number,
-            sop_instance_uid=identity.result_uid(report, kind, part),
+            sop_instance_uid=identity.result_uid(report, variant.name, part),
             sop_class_uid=sop_class_uid,
             instance_number=instance_number,
             modality=modality,
@@ -65,7 +65,7 @@ class ResultDocument(SOPClass):
             manufacturer_model_name=text(device.model_name, 64),
             device_serial_number=text(device.station_name, 64),
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            series_description=text(series_description, 64),
+            series_description=text(series_description + _revision_words(report), 64),
             content_date=dicom_date(report.created_at),
             content_time=dicom_time(report.created_at),
         )
@@ -78,6 +78,13 @@ class ResultDocument(SOPClass):
         self.StationName = text(device.station_name, 16)
         equipment = identity.contributing_equipment(report)
         self.add_new("ContributingEquipmentSequence", "SQ", equipment)
+
+
+def _revision_words(report: StudyReport) -> str:
+    """What a series description says of the set that this one replaces; nothing in a first answer."""
+    if not report.replaces:
+        return ""
+    return f", revision {report.revision} replaces {max(old.revision for old in report.replaces)}"
 
 
 class ReportDocument(ResultDocument):
@@ -96,14 +103,14 @@ class ReportDocument(ResultDocument):
         report: StudyReport,
         root: Dataset,
         *,
-        kind: ResultKind,
+        variant: ResultVariant,
         sop_class_uid: str,
         series_number: int,
         series_description: str,
     ) -> None:
         super().__init__(
             report,
-            kind=kind,
+            variant=variant,
             sop_class_uid=sop_class_uid,
             modality="SR",
             series_number=series_number,
@@ -117,6 +124,9 @@ class ReportDocument(ResultDocument):
         evidence = evidence_sequence(report)
         if evidence:
             self.CurrentRequestedProcedureEvidenceSequence = evidence
+        predecessors = predecessor_sequence(report, variant)
+        if predecessors:
+            self.PredecessorDocumentsSequence = predecessors
         self.CodingSchemeIdentificationSequence = private_coding_scheme()
         self.update(root)
 
@@ -152,11 +162,11 @@ def encode(dataset: Dataset, verbatim: Mapping[BaseTag, RawDataElement]) -> byte
 
 
 def finish(
-    report: StudyReport, document: ResultDocument, kind: ResultKind, *, source_sop_instance_uid: str | None = None
+    report: StudyReport, document: ResultDocument, variant: ResultVariant, *, source_sop_instance_uid: str | None = None
 ) -> ResultObject:
     """Encode a document, once, with the patient and study of `report`."""
     return ResultObject(
-        kind=kind,
+        variant=variant,
         sop_class_uid=str(document.SOPClassUID),
         sop_instance_uid=str(document.SOPInstanceUID),
         series_instance_uid=str(document.SeriesInstanceUID),

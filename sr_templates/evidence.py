@@ -21,7 +21,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PersonName
 
-from sr_templates.contract import StudyReport
+from sr_templates.contract import ResultVariant, StudyReport
 
 # PS3.3 C.7.1.1 Patient, C.7.2.1 General Study, C.7.2.2 Patient Study, C.7.1.3 and C.7.2.3 Clinical Trial Subject and
 # Study; type 2 is always written, empty if the source has none.
@@ -216,10 +216,28 @@ def evidence_sequence(report: StudyReport) -> list[Dataset]:
         found = reference(header)
         if found is not None:
             by_series.setdefault(found.series_instance_uid, {}).setdefault(found.sop_instance_uid, found)
+    return _hierarchical(report.study_instance_uid, by_series)
+
+
+def predecessor_sequence(report: StudyReport, variant: ResultVariant) -> list[Dataset]:
+    """Items of the Predecessor Documents Sequence: the same document of the revision before (PS3.3 C.17.2.2)."""
+    by_series: dict[str, dict[str, InstanceReference]] = {}
+    for replaced in report.replaces:
+        if replaced.variant == variant.name:
+            by_series.setdefault(replaced.series_instance_uid, {})[replaced.sop_instance_uid] = InstanceReference(
+                sop_class_uid=replaced.sop_class_uid,
+                sop_instance_uid=replaced.sop_instance_uid,
+                series_instance_uid=replaced.series_instance_uid,
+            )
+    return _hierarchical(report.study_instance_uid, by_series)
+
+
+def _hierarchical(study_uid: str, by_series: dict[str, dict[str, InstanceReference]]) -> list[Dataset]:
+    """Hierarchical SOP Instance Reference macro (PS3.3 table C.17-3); no item without an instance."""
     if not by_series:
         return []
     study = Dataset()
-    study.StudyInstanceUID = report.study_instance_uid
+    study.StudyInstanceUID = study_uid
     study.ReferencedSeriesSequence = []
     for series_uid, instances in by_series.items():
         series = Dataset()

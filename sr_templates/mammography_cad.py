@@ -31,6 +31,7 @@ from sr_templates.contract import (
     ReportedAlgorithm,
     ReportedImage,
     ResultObject,
+    ResultVariant,
     StudyReport,
 )
 from sr_templates.document import RESEARCH_USE, ReportDocument, finish
@@ -106,7 +107,7 @@ def _is_mammogram(image: ReportedImage) -> bool:
     return value_text(header, "SOPClassUID") in _MAMMOGRAM_CLASSES or value_text(header, "Modality") == "MG"
 
 
-def make_mammography_cad(report: StudyReport) -> tuple[ResultObject, ...]:
+def make_mammography_cad(report: StudyReport, variant: ResultVariant) -> tuple[ResultObject, ...]:
     """Make the Mammography CAD SR of a study.
 
     Parameters
@@ -125,12 +126,12 @@ def make_mammography_cad(report: StudyReport) -> tuple[ResultObject, ...]:
     document = ReportDocument(
         report,
         tid_4000(report, library),
-        kind="cad_sr",
+        variant=variant,
         sop_class_uid=SOP_CLASS_UID,
         series_number=SERIES_NUMBER,
         series_description=SERIES_DESCRIPTION,
     )
-    return (finish(report, document, "cad_sr"),)
+    return (finish(report, document, variant),)
 
 
 def tid_4000(report: StudyReport, library: _Library) -> Dataset:

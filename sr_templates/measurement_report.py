@@ -22,7 +22,7 @@ from sr_templates.content import (
     time_item,
     uid_item,
 )
-from sr_templates.contract import ReportedAlgorithm, ReportedImage, ResultObject, StudyReport
+from sr_templates.contract import ReportedAlgorithm, ReportedImage, ResultObject, ResultVariant, StudyReport
 from sr_templates.document import RESEARCH_USE, ReportDocument, finish
 from sr_templates.evidence import (
     patient_orientation,
@@ -42,7 +42,7 @@ SERIES_DESCRIPTION = "AI measurements (research use)"
 _PROJECTION_MODALITIES = frozenset({"MG", "DX", "CR"})  # TID 1603 is for projection radiography
 
 
-def make_measurement_report(report: StudyReport) -> tuple[ResultObject, ...]:
+def make_measurement_report(report: StudyReport, variant: ResultVariant) -> tuple[ResultObject, ...]:
     """Make the measurement report of a study.
 
     Parameters
@@ -58,12 +58,12 @@ def make_measurement_report(report: StudyReport) -> tuple[ResultObject, ...]:
     document = ReportDocument(
         report,
         tid_1500(report),
-        kind="measurement_sr",
+        variant=variant,
         sop_class_uid=SOP_CLASS_UID,
         series_number=SERIES_NUMBER,
         series_description=SERIES_DESCRIPTION,
     )
-    return (finish(report, document, "measurement_sr"),)
+    return (finish(report, document, variant),)
 
 
 def tid_1500(report: StudyReport) -> Dataset:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sr_templates.contract import ResultKind, ResultObject, StudyReport
+from sr_templates.contract import ResultKind, ResultObject, ResultVariant, StudyReport
 from sr_templates.mammography_cad import make_mammography_cad
 from sr_templates.measurement_report import make_measurement_report
 from sr_templates.secondary_capture import make_secondary_captures
 
-Template = Callable[[StudyReport], tuple[ResultObject, ...]]
+Template = Callable[[StudyReport, ResultVariant], tuple[ResultObject, ...]]
 
 TEMPLATES: Mapping[ResultKind, Template] = {
     "cad_sr": make_mammography_cad,
@@ -18,16 +18,16 @@ TEMPLATES: Mapping[ResultKind, Template] = {
 }
 
 
-def make_objects(report: StudyReport, kinds: frozenset[ResultKind]) -> tuple[ResultObject, ...]:
+def make_objects(report: StudyReport, variants: frozenset[ResultVariant]) -> tuple[ResultObject, ...]:
     """Make the result objects of a study revision.
 
     Parameters
     ----------
     report : StudyReport
         What the pipeline found, or why it did not look.
-    kinds : frozenset of str
-        Kinds wanted. A kind that the study gives no ground for (a CAD report without a mammogram, a heatmap without
-        decoded pixels) is left out.
+    variants : frozenset of ResultVariant
+        Kinds and forms wanted. A kind that the study gives no ground for (a CAD report without a mammogram, a
+        heatmap without decoded pixels) is left out.
 
     Returns
     -------
@@ -41,4 +41,7 @@ def make_objects(report: StudyReport, kinds: frozenset[ResultKind]) -> tuple[Res
     """
     if not report.images and not report.other_instances:
         raise ValueError("a report needs at least one instance")
-    return tuple(made for kind, template in TEMPLATES.items() if kind in kinds for made in template(report))
+    order = list(TEMPLATES)
+    known = [variant for variant in variants if variant.kind in TEMPLATES]
+    wanted = sorted(known, key=lambda variant: (order.index(variant.kind), variant.name))
+    return tuple(made for variant in wanted for made in TEMPLATES[variant.kind](report, variant))

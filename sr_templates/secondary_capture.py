@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from sr_templates import codes
 from sr_templates.content import code_sequence, dicom_date, dicom_time, text
-from sr_templates.contract import ReportedImage, ResultObject, StudyReport
+from sr_templates.contract import ReportedImage, ResultObject, ResultVariant, StudyReport
 from sr_templates.document import RESEARCH_USE, ResultDocument, finish
-from sr_templates.drawing import BENIGN, MALIGNANT, MAX_SIDE_PX, QUIET, WARNING, Line, Mark, render
+from sr_templates.drawing import BENIGN, MALIGNANT, QUIET, WARNING, Line, Mark, render
 from sr_templates.evidence import patient_orientation, reference, valid_number, valid_text, value_text
 from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, numbered_findings, result_sentence
 
@@ -25,7 +25,7 @@ _HASH_PREFIX = 12
 _REASON_CHARACTERS = 300
 
 
-def make_secondary_captures(report: StudyReport) -> tuple[ResultObject, ...]:
+def make_secondary_captures(report: StudyReport, variant: ResultVariant) -> tuple[ResultObject, ...]:
     """Make one picture for each image whose pixels could be decoded.
 
     Parameters
@@ -42,30 +42,36 @@ def make_secondary_captures(report: StudyReport) -> tuple[ResultObject, ...]:
     return tuple(
         finish(
             report,
-            SecondaryCapture(report, image, picture, instance_number=number),
-            "heatmap",
+            SecondaryCapture(report, variant, image, picture, instance_number=number),
+            variant,
             source_sop_instance_uid=value_text(image.header, "SOPInstanceUID"),
         )
-        for number, (image, picture) in enumerate(_pictures(report), start=1)
+        for number, (image, picture) in enumerate(_pictures(report, variant), start=1)
     )
 
 
-def _pictures(report: StudyReport) -> Iterator[tuple[ReportedImage, NDArray[np.uint8]]]:
+def _pictures(report: StudyReport, variant: ResultVariant) -> Iterator[tuple[ReportedImage, NDArray[np.uint8]]]:
     for image in report.images:
         if image.display is not None and reference(image.header) is not None:
-            yield image, draw_result(report, image)
+            yield image, draw_result(report, image, max_side_px=variant.max_side_px)
 
 
 class SecondaryCapture(ResultDocument):
     """Headers of PS3.3 A.8.1.3 around a drawn picture, shape ``(rows, columns, 3)``, uint8."""
 
     def __init__(
-        self, report: StudyReport, image: ReportedImage, picture: NDArray[np.uint8], *, instance_number: int
+        self,
+        report: StudyReport,
+        variant: ResultVariant,
+        image: ReportedImage,
+        picture: NDArray[np.uint8],
+        *,
+        instance_number: int,
     ) -> None:
         header = image.header
         super().__init__(
             report,
-            kind="heatmap",
+            variant=variant,
             part=value_text(header, "SOPInstanceUID"),
             sop_class_uid=SOP_CLASS_UID,
             modality="OT",
@@ -121,7 +127,7 @@ class SecondaryCapture(ResultDocument):
         self.add_new("PixelData", "OB", picture.tobytes())
 
 
-def draw_result(report: StudyReport, image: ReportedImage, *, max_side_px: int = MAX_SIDE_PX) -> NDArray[np.uint8]:
+def draw_result(report: StudyReport, image: ReportedImage, *, max_side_px: int) -> NDArray[np.uint8]:
     """Draw the result of one image whose `display` is there.
 
     Returns

@@ -114,7 +114,7 @@ def _analyse_image(
     started_s = clock()
     try:
         standard = standardise(decode(instance.path), instance.header)
-        display = standard.display if "heatmap" in options.kinds else None
+        display = standard.display if options.draws else None
         started_s = clock()
         if detector.network is None:
             return ImageResult(instance=instance, outcome="not_analysed", reason=detector.unavailable, display=display)
@@ -152,7 +152,7 @@ def _with_networks(
     """Run the networks and bring what they say back to stored pixels."""
     identity = detector.identity_at(options.min_score)
     framed = _framed(standard, detector.canonical_spacing_mm)
-    wants_heat = "heatmap" in options.kinds
+    wants_heat = options.draws
     output = detector.predict(framed.image, min_score=options.min_score, with_activation=wants_heat)
     detections = _in_stored_pixels(output, framed.transform)
     heat = output.activation if wants_heat else None

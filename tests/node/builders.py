@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from node.ledger import ClaimedStudy, Ledger, ReceivedInstance
 from node.settings import Settings
-from sr_templates.contract import ResultKind, ResultObject
+from sr_templates.contract import ResultKind, ResultObject, ResultVariant
 
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 NOW = 1_700_000_000.0
@@ -98,7 +98,7 @@ def result(kind: ResultKind = "cad_sr", number: int = 1, study: str = STUDY, **m
     """One encoded result object."""
     sop_instance_uid = f"{study}.9{len(kind)}.{number}"
     values: dict[str, Any] = {
-        "kind": kind,
+        "variant": ResultVariant(kind=kind),
         "sop_class_uid": CLASS_OF_KIND[kind],
         "sop_instance_uid": sop_instance_uid,
         "series_instance_uid": f"{study}.8",

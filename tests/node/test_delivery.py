@@ -19,7 +19,7 @@ from node.ledger import Ledger
 from node.outbox import Outbox
 from node.settings import TLSSettings
 from node.tls import server_context
-from sr_templates.contract import ResultKind, ResultObject
+from sr_templates.contract import ResultKind, ResultObject, plain_variants
 from tests.node.builders import NOW, STUDY, Clock, claimed, kinds, received, result, settings_in
 from tests.peers.fake_pacs import FakePacs, StoreAnswer
 
@@ -46,7 +46,7 @@ def pacs() -> Iterator[FakePacs]:
 def publish(ledger: Ledger, outbox: Outbox, *results: ResultObject, study: str = STUDY) -> list[ResultObject]:
     made = list(results) or [result(study=study)]
     held = claimed(ledger, received(1, study))
-    assert outbox.publish(held, made, {"pacs": frozenset(ALL)}, NOW, outcome="analysed", reason=None)
+    assert outbox.publish(held, made, {"pacs": plain_variants(*ALL)}, NOW, outcome="analysed", reason=None)
     return made
 
 

@@ -13,10 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.ledger import Ledger
 from node.outbox import Outbox, OutboxItem
-from sr_templates.contract import ResultKind
+from sr_templates.contract import ResultKind, plain_variants
 from tests.node.builders import LEASE_S, NOW, STUDY, at_once, claimed, kinds, received, result, state_of
 
-EVERYTHING: frozenset[ResultKind] = frozenset({"cad_sr", "measurement_sr", "heatmap"})
+KINDS: tuple[ResultKind, ...] = ("cad_sr", "heatmap", "measurement_sr")
+EVERYTHING = plain_variants(*KINDS)
 TO_PACS = {"pacs": EVERYTHING}
 
 
@@ -57,10 +58,10 @@ def test_results_lie_on_disk_byte_for_byte_and_are_due_at_once(ledger: Ledger, o
 
 
 def test_each_destination_gets_what_its_profile_says(ledger: Ledger, outbox: Outbox) -> None:
-    profiles = {"pacs": EVERYTHING, "viewer": frozenset({"heatmap"}), "archive": frozenset[ResultKind]()}
-    publish(ledger, outbox, *(result(kind) for kind in sorted(EVERYTHING)), profiles=profiles)
+    profiles = {"pacs": EVERYTHING, "viewer": plain_variants("heatmap"), "archive": plain_variants()}
+    publish(ledger, outbox, *(result(kind) for kind in KINDS), profiles=profiles)
     sent = {name: {row["kind"] for row in outbox.deliveries(STUDY) if row["destination"] == name} for name in profiles}
-    assert sent == {"pacs": EVERYTHING, "viewer": {"heatmap"}, "archive": set()}
+    assert sent == {"pacs": set(KINDS), "viewer": {"heatmap"}, "archive": set()}
     assert outbox.due("archive", NOW) == []
 
 
@@ -122,7 +123,7 @@ def test_all_or_nothing_when_the_database_fails_half_way(
 
 def test_deliveries_to_a_destination_that_left_the_settings_are_counted(ledger: Ledger, outbox: Outbox) -> None:
     held = claimed(ledger, received(1))
-    profiles: dict[str, frozenset[str]] = {"pacs": frozenset({"cad_sr"}), "removed": frozenset({"cad_sr"})}
+    profiles = {"pacs": plain_variants("cad_sr"), "removed": plain_variants("cad_sr")}
     assert outbox.publish(held, [result("cad_sr")], profiles, NOW, outcome="analysed", reason=None)
     assert outbox.pending_elsewhere(["pacs"]) == {"removed": 1}
     assert outbox.pending_elsewhere(["pacs", "removed"]) == {}

@@ -11,11 +11,11 @@ import pytest
 from node.ledger import Ledger, ReceivedInstance
 from node.outbox import Outbox
 from node.retention import Retention
-from sr_templates.contract import ResultKind
+from sr_templates.contract import plain_variants
 from tests.node.builders import LEASE_S, NOW, STUDY, Clock, claimed, kinds, received, result, settings_in, state_of
 
 DAY_S = 86400.0
-TO_PACS: dict[str, frozenset[ResultKind]] = {"pacs": frozenset({"cad_sr"}), "viewer": frozenset({"cad_sr"})}
+TO_PACS = {"pacs": plain_variants("cad_sr"), "viewer": plain_variants("cad_sr")}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from node.outbox import Outbox
 from node.worker import Worker
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, ImageAssessment, PipelineResult, Reason, StudyInput
+from sr_templates.contract import DEFAULT_KINDS, plain_variants
 from tests.node.builders import (
     LEASE_S,
     STUDY,
@@ -143,7 +144,7 @@ def test_the_pipeline_is_told_the_settings(
     worker.analyse(STUDY)
     options = pipeline.asked[0][2]
     assert (options.station_name, options.min_score, options.weights_dir) == ("AI1", 0.4, tmp_path)
-    assert (options.device, options.kinds, options.required_views) == ("cpu", {"heatmap"}, ("L-CC",))
+    assert (options.device, options.results, options.required_views) == ("cpu", plain_variants("heatmap"), ("L-CC",))
     assert options.created_at.timestamp() == clock()
 
 
@@ -152,7 +153,7 @@ def test_without_destinations_every_kind_of_result_is_made(
 ) -> None:
     queued(ledger)
     Worker(settings_in(tmp_path), ledger, outbox).analyse(STUDY)
-    assert pipeline.asked[0][2].kinds == {"cad_sr", "measurement_sr", "heatmap"}
+    assert pipeline.asked[0][2].results == plain_variants(*DEFAULT_KINDS)
 
 
 def test_warming_up_touches_every_pipeline(worker: Worker, pipeline: FakePipeline) -> None:

@@ -11,7 +11,7 @@ from models.errors import DeviceOutOfMemory, ModelError, WeightsMismatch, Weight
 from pipelines import reasons
 from pipelines.contract import InstanceFile, PipelineResult, Reason
 from pipelines.mammography.pipeline import MammographyPipeline
-from sr_templates.contract import ResultKind, ResultObject, StudyReport
+from sr_templates.contract import ResultObject, ResultVariant, StudyReport, plain_variants
 
 
 class Recorder:
@@ -19,11 +19,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.reports: list[StudyReport] = []
-        self.kinds: list[frozenset[ResultKind]] = []
+        self.variants: list[frozenset[ResultVariant]] = []
 
-    def __call__(self, report: StudyReport, kinds: frozenset[ResultKind]) -> tuple[ResultObject, ...]:
+    def __call__(self, report: StudyReport, variants: frozenset[ResultVariant]) -> tuple[ResultObject, ...]:
         self.reports.append(report)
-        self.kinds.append(kinds)
+        self.variants.append(variants)
         return ()
 
     @property
@@ -274,11 +274,11 @@ def test_a_benign_box_is_no_more_malignant_than_the_threshold_lets_through(
 
 
 def test_pictures_are_made_only_when_they_are_wanted(tools: Any, recorder: Recorder, make_mammogram: Any) -> None:
-    run(tools, recorder, tools.FakeModels(), make_mammogram(), kinds=frozenset({"cad_sr"}))
+    run(tools, recorder, tools.FakeModels(), make_mammogram(), results=plain_variants("cad_sr"))
     (image,) = recorder.report.images
     assert image.display is None
     assert image.activation is None
-    assert recorder.kinds == [frozenset({"cad_sr"})]
+    assert recorder.variants == [plain_variants("cad_sr")]
 
 
 def broken_files(tmp_path: Path, make_mammogram: Any) -> dict[str, InstanceFile]:

@@ -14,6 +14,7 @@ from pipelines.headers import describe_mammogram, read_header, unfit_reason, vie
 from pipelines.mammography.pipeline import MammographyPipeline
 from pipelines.phantom import DEFAULT_VIEWS, PhantomPatient, write_study
 from pipelines.pixels import decode, standardise
+from sr_templates.contract import plain_variants
 
 SMALL = {"rows": 480, "columns": 400, "spacing_mm": 0.3}
 
@@ -115,7 +116,7 @@ def test_planted_clusters_come_back_where_they_are(tools: Any, tmp_path: Path, n
     (path,) = write_study(tmp_path, seed, views=(name,), monochrome1=monochrome1, magnification=1.07, **size)
     _paint(path, truth[0][0])
     study = tools.study(tools.received(path))
-    options = tools.options(kinds=frozenset({"cad_sr"}))
+    options = tools.options(results=plain_variants("cad_sr"))
     result = MammographyPipeline(models=tools.FakeModels()).analyse(study, options)
     (found,) = result.images[0].detections
     assert np.max(np.abs(np.subtract(found.box_px, truth[0][0]))) < 2.0

@@ -15,6 +15,7 @@ from pipelines.headers import describe_mammogram, read_header
 from pipelines.mammography.pipeline import MammographyPipeline
 from pipelines.pixels import decode, standardise
 from pipelines.unrouted import UnroutedPipeline
+from sr_templates.contract import plain_variants
 
 pytestmark = pytest.mark.shared
 
@@ -74,7 +75,7 @@ def answers(tools: Any, models: Any, paths: list[Path], **options: Any) -> list[
 def test_every_file_gets_its_answer(tools: Any, shared_dir: Path, weights: bool) -> None:
     found = files(shared_dir, "mg-exam-a", "mg-exam-b", "odd", "us")
     models = tools.FakeModels() if weights else tools.no_weights()
-    results = answers(tools, models, list(found.values()), kinds=frozenset({"measurement_sr"}))
+    results = answers(tools, models, list(found.values()), results=plain_variants("measurement_sr"))
     rows = {image.sop_instance_uid: image for result in results for image in result.images}
     told = {}
     for name, path in found.items():
@@ -98,7 +99,7 @@ def test_the_real_exam_is_complete_and_the_other_lacks_its_mlo_views(tools: Any,
 def test_the_breast_lies_at_its_chest_wall_and_the_air_is_cropped(tools: Any, shared_dir: Path) -> None:
     found = files(shared_dir, "mg-exam-b")
     models = tools.FakeModels()
-    answers(tools, models, list(found.values()), kinds=frozenset({"cad_sr"}))
+    answers(tools, models, list(found.values()), results=plain_variants("cad_sr"))
     for image in models.detector.seen:
         assert image.spacing_mm == pytest.approx((0.1, 0.1), rel=1e-3)
         assert image.pixels.shape[1] < 0.5 * 2560 * 0.7

@@ -5,6 +5,7 @@ from typing import Any
 from pipelines import registry
 from pipelines.contract import Reason
 from pipelines.unrouted import UnroutedPipeline
+from sr_templates.contract import plain_variants
 
 SC = "1.2.840.10008.5.1.4.1.1"
 ROUTING = Reason(code="ultrasound", text="ultrasound image: no ultrasound model is installed")
@@ -30,7 +31,7 @@ def test_every_instance_is_listed_with_its_reason_and_only_a_report_is_made(tool
 
 def test_no_report_is_made_for_a_destination_that_wants_none(tools: Any, make_mammogram: Any) -> None:
     study = tools.study(not_routed=[(make_mammogram(SOPClassUID=f"{SC}.7"), ROUTING)])
-    result = UnroutedPipeline().analyse(study, tools.options(kinds=frozenset({"cad_sr", "heatmap"})))
+    result = UnroutedPipeline().analyse(study, tools.options(results=plain_variants("cad_sr", "heatmap")))
     assert result.objects == ()
 
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 from pydicom import Dataset, dcmread
 
-from sr_templates.contract import StudyReport
+from sr_templates.contract import StudyReport, plain_variants
 from sr_templates.registry import make_objects
 
 
 def tree(report: StudyReport, kind: str) -> Dataset:
-    (made,) = make_objects(report, frozenset({kind}))  # type: ignore[arg-type]  # the kinds are literals here
+    (made,) = make_objects(report, plain_variants(kind))  # type: ignore[arg-type]  # the kinds are literals here
     return dcmread(BytesIO(made.content))
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
+from sr_templates.contract import plain_variants
 from sr_templates.drawing import MALIGNANT, MAX_SIDE_PX, Line, Mark, _overlap, _place_tag, render
 from sr_templates.registry import make_objects
 
@@ -19,7 +20,7 @@ LINES = [Line(text="what the picture says"), Line(text="and " * 60)]
 
 def test_one_picture_an_image_with_the_attributes_viewers_sort_by(factory: SimpleNamespace) -> None:
     report = factory.with_findings()
-    made = make_objects(report, frozenset({"heatmap"}))
+    made = make_objects(report, plain_variants("heatmap"))
     assert [m.referenced_sop_instance_uid for m in made] == [i.header.SOPInstanceUID for i in report.images]
     for number, (result, image) in enumerate(zip(made, report.images, strict=True), start=1):
         dataset = dcmread(BytesIO(result.content))
@@ -36,7 +37,7 @@ def test_one_picture_an_image_with_the_attributes_viewers_sort_by(factory: Simpl
 
 def test_an_image_that_could_not_be_decoded_has_no_picture(factory: SimpleNamespace) -> None:
     report = factory.partial()
-    assert len(make_objects(report, frozenset({"heatmap"}))) == 3
+    assert len(make_objects(report, plain_variants("heatmap"))) == 3
 
 
 @pytest.mark.parametrize("shape", [(4000, 3000), (2294, 1914), (300, 900), (16, 16), (1, 1), (3000, 90), (90, 5000)])
@@ -103,7 +104,7 @@ def test_the_activation_colours_only_where_it_is_high() -> None:
 
 def test_the_banner_differs_between_nothing_found_and_not_analysed(factory: SimpleNamespace) -> None:
     silent, refused = (
-        dcmread(BytesIO(make_objects(report, frozenset({"heatmap"}))[0].content)).pixel_array
+        dcmread(BytesIO(make_objects(report, plain_variants("heatmap"))[0].content)).pixel_array
         for report in (factory.none_found(), factory.not_attempted())
     )
     amber = (255, 191, 64)

@@ -12,9 +12,10 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
+from sr_templates.contract import plain_variants
 from sr_templates.registry import make_objects
 
-KINDS = frozenset({"cad_sr", "measurement_sr", "heatmap"})
+KINDS = plain_variants("cad_sr", "measurement_sr", "heatmap")
 OPTIONAL = (
     "PatientBirthDate",
     "PatientSex",
@@ -65,7 +66,7 @@ def test_a_missing_attribute_does_not_stop_the_answer(factory: SimpleNamespace, 
     header = factory.mammogram_header(1, "R", "CC", **dict.fromkeys(missing))
     image = factory.mammogram(1, "R", "CC", header=header, findings=(factory.finding(),))
     made = make_objects(factory.study_report((image,)), KINDS)
-    assert {m.kind for m in made} == KINDS
+    assert {m.kind for m in made} == {v.kind for v in KINDS}
     for result in made:
         dataset = dcmread(BytesIO(result.content))
         for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyID"):
@@ -79,7 +80,7 @@ def test_a_garbled_attribute_does_not_stop_the_answer(factory: SimpleNamespace, 
     for keyword in keywords:
         put_raw(header, keyword, GARBLED[keyword])
     image = factory.mammogram(1, "R", "CC", header=header, findings=(factory.finding(),))
-    assert {m.kind for m in make_objects(factory.study_report((image,)), KINDS)} == KINDS
+    assert {m.kind for m in make_objects(factory.study_report((image,)), KINDS)} == {v.kind for v in KINDS}
 
 
 def test_garbled_dates_and_codes_are_emptied_and_identity_is_kept(factory: SimpleNamespace) -> None:
@@ -87,7 +88,7 @@ def test_garbled_dates_and_codes_are_emptied_and_identity_is_kept(factory: Simpl
     for keyword, value in GARBLED.items():
         put_raw(header, keyword, value)
     image = factory.mammogram(1, "R", "CC", header=header)
-    (result,) = make_objects(factory.study_report((image,)), frozenset({"measurement_sr"}))
+    (result,) = make_objects(factory.study_report((image,)), plain_variants("measurement_sr"))
     dataset = dcmread(BytesIO(result.content))
     for keyword in ("PatientBirthDate", "StudyDate", "StudyTime", "PatientSex"):
         assert not dataset[keyword].value
@@ -114,7 +115,7 @@ def test_deidentified_without_a_method_is_not_said_as_that_is_invalid(factory: S
     for method in (None, "by hand"):
         header = factory.mammogram_header(1, "R", "CC", PatientIdentityRemoved="YES", DeidentificationMethod=method)
         image = factory.mammogram(1, "R", "CC", header=header)
-        (result,) = make_objects(factory.study_report((image,)), frozenset({"cad_sr"}))
+        (result,) = make_objects(factory.study_report((image,)), plain_variants("cad_sr"))
         assert dcmread(BytesIO(result.content)).get("PatientIdentityRemoved") == (method and "YES")
 
 
@@ -130,6 +131,6 @@ def test_unknown_side_and_view_are_left_out_not_guessed(factory: SimpleNamespace
 
 def test_the_same_image_twice_is_listed_once(factory: SimpleNamespace) -> None:
     image = factory.mammogram(1, "R", "CC")
-    (result,) = make_objects(factory.study_report((image, image)), frozenset({"cad_sr"}))
+    (result,) = make_objects(factory.study_report((image, image)), plain_variants("cad_sr"))
     evidence = dcmread(BytesIO(result.content)).CurrentRequestedProcedureEvidenceSequence
     assert len(evidence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence) == 1

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from sr_templates.contract import StudyReport
+from sr_templates.contract import StudyReport, plain_variants
 from sr_templates.registry import make_objects
 
-KINDS = frozenset({"cad_sr", "measurement_sr", "heatmap"})
+KINDS = plain_variants("cad_sr", "measurement_sr", "heatmap")
 REPORTS = (
     "with_findings",
     "none_found",
