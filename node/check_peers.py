@@ -13,24 +13,12 @@ from contextlib import contextmanager
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RJ
-from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at import time, from a table
-    Comprehensive3DSRStorage,
-    MammographyCADSRStorage,
-    SecondaryCaptureImageStorage,
-    Verification,
-)
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time, from a table
 
 from node.errors import SettingsInvalid
 from node.finding import Finding, error, ok, warning
 from node.settings import DestinationSettings, Settings
 from node.tls import client_context
-from sr_templates.contract import ResultKind
-
-SOP_CLASS_OF_RESULT: dict[ResultKind, str] = {
-    "cad_sr": MammographyCADSRStorage,  # PS3.3 A.35.5, TID 4000
-    "measurement_sr": Comprehensive3DSRStorage,  # PS3.3 A.35.13, TID 1500
-    "heatmap": SecondaryCaptureImageStorage,  # PS3.3 A.8.1
-}
 
 REJECTION_REMEDIES: dict[tuple[int | None, int | None], str] = {
     # (result source, diagnostic) of A-ASSOCIATE-RJ, PS3.8 table 9-21
@@ -158,8 +146,8 @@ def _echo(
     ae = AE(ae_title=settings.node.ae_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = timeout_s
     ae.add_requested_context(Verification)
-    for kind in destination.results:
-        ae.add_requested_context(SOP_CLASS_OF_RESULT[kind])
+    for sop_class_uid in sorted({variant.sop_class_uid for variant in destination.variants}):
+        ae.add_requested_context(sop_class_uid)
     rejections: list[A_ASSOCIATE_RJ] = []
 
     def keep_rejection(event: evt.Event) -> None:
@@ -196,10 +184,11 @@ def _rejected(settings: Settings, destination: DestinationSettings, rejection: A
 
 def _verdict(subject: str, destination: DestinationSettings, association: Association) -> Finding:
     accepted = {context.abstract_syntax for context in association.accepted_contexts}
-    refused = [kind for kind in destination.results if SOP_CLASS_OF_RESULT[kind] not in accepted]
+    wanted = {variant.kind: variant.sop_class_uid for variant in destination.variants}
+    refused = {kind: wanted[kind] for kind in destination.results if wanted[kind] not in accepted}
     if refused:
         text = f"does not take {', '.join(refused)}"
-        remedy = "let it store these SOP classes: " + ", ".join(SOP_CLASS_OF_RESULT[kind] for kind in refused)
+        remedy = "let it store these SOP classes: " + ", ".join(dict.fromkeys(refused.values()))
         return error(subject, text, f"{remedy}; or take them out of destination.results")
     where = f"{destination.ae_title}@{destination.host}:{destination.port}"
     if Verification not in accepted:

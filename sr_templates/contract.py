@@ -24,6 +24,16 @@ DEFAULT_KINDS: tuple[ResultKind, ...] = ("cad_sr", "measurement_sr", "heatmap", 
 
 _CAPTURES: frozenset[ResultKind] = frozenset({"heatmap", "summary"})
 
+# PS3.4 B.5
+_SOP_CLASSES: Mapping[tuple[ResultKind, SRClass], str] = {
+    ("cad_sr", "comprehensive_3d"): "1.2.840.10008.5.1.4.1.1.88.50",
+    ("measurement_sr", "comprehensive_3d"): "1.2.840.10008.5.1.4.1.1.88.34",
+    ("measurement_sr", "comprehensive"): "1.2.840.10008.5.1.4.1.1.88.33",
+    ("heatmap", "comprehensive_3d"): "1.2.840.10008.5.1.4.1.1.7",
+    ("summary", "comprehensive_3d"): "1.2.840.10008.5.1.4.1.1.7",
+    ("presentation_state", "comprehensive_3d"): "1.2.840.10008.5.1.4.1.1.11.1",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultVariant:
@@ -51,6 +61,11 @@ class ResultVariant:
         if self.kind not in _CAPTURES:
             object.__setattr__(self, "max_side_px", 2048)
             object.__setattr__(self, "compression", "none")
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP class of the objects."""
+        return _SOP_CLASSES[self.kind, self.sr_class]
 
     @property
     def name(self) -> str:
