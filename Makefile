@@ -51,8 +51,9 @@ test: dev peers ## every test; PYTEST_ARGS="tests/node -k settings" for some
 bench: dev peers ## the figures of the README, measured here
 	$(BIN)/python tests/benchmarks/run.py
 
-docs: venv ## the tables in docs/SETTINGS.md, from the settings classes
+docs: venv ## the tables in docs/SETTINGS.md and docs/CONFORMANCE.md, from the program itself
 	$(BIN)/python -m node.settings_table docs/SETTINGS.md
+	$(BIN)/python -m node.conformance docs/CONFORMANCE.md
 
 # Run with the index of your choice; neither its address nor that of any host goes into the files.
 LOCK := uv pip compile --quiet --no-header --python-version 3.11 pyproject.toml

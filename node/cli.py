@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import typer
 
@@ -14,6 +14,7 @@ from node.errors import SettingsInvalid
 from node.logs import configure_logging
 from node.settings import Settings, load_settings
 from pipelines.errors import MammonodeError
+from sr_templates.contract import ResultKind
 
 app = typer.Typer(
     name="mammonode",
@@ -106,8 +107,13 @@ def check(config: ConfigOption = None, timeout_s: float = 5) -> None:
 def analyse(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where results and results.json go.")],
+    *,
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, metavar="S", help="Report findings from this score on.")
+    ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help=f"Result to write, may be repeated: {', '.join(get_args(ResultKind))}."),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -116,7 +122,7 @@ def analyse(
     configure_logging()
     from node.commands_files import analyse as run
 
-    run(paths, out, settings_from(config), min_score=min_score, as_json=as_json)
+    run(paths, out, settings_from(config), min_score=min_score, kinds=results, as_json=as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from pynetdicom.association import Association
@@ -24,6 +24,7 @@ from pipelines.errors import MammonodeError, UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header
 from pipelines.phantom import write_study
 from pipelines.results_json import to_json
+from sr_templates.contract import DEFAULT_KINDS, ResultKind, ResultVariant, plain_variants
 
 PEER_PATTERN = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d{1,5})")
 
@@ -90,8 +91,23 @@ def find_instances(paths: Iterable[Path]) -> list[FoundFile]:
     return list(found.values())
 
 
-def analyse(paths: Sequence[Path], out: Path, settings: Settings, *, min_score: float | None, as_json: bool) -> None:
-    """Analyse files and write the results."""
+def analyse(
+    paths: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    *,
+    min_score: float | None,
+    kinds: Sequence[str] | None = None,
+    as_json: bool,
+) -> None:
+    """Analyse files and write the results; `kinds` None: those that a destination gets by default.
+
+    Raises
+    ------
+    SettingsInvalid
+        For a kind that does not exist.
+    """
+    variants = result_variants(kinds)
     studies: dict[str, list[InstanceFile]] = {}
     for found in find_instances(paths):
         studies.setdefault(found.study_instance_uid, []).append(found.instance)
@@ -101,6 +117,7 @@ def analyse(paths: Sequence[Path], out: Path, settings: Settings, *, min_score: 
         min_score=settings.models.min_score if min_score is None else min_score,
         device=settings.queue.device,
         weights_dir=settings.models.weights_dir,
+        results=variants,
         required_views=tuple(settings.completion.required_views),
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -111,6 +128,24 @@ def analyse(paths: Sequence[Path], out: Path, settings: Settings, *, min_score: 
     text = json.dumps(values, indent=2) + "\n"
     write_durably(out / "results.json", text.encode())
     typer.echo(text if as_json else summary(values, out))
+
+
+def result_variants(kinds: Sequence[str] | None) -> frozenset[ResultVariant]:
+    """Kinds by name as variants; None: the default ones.
+
+    Raises
+    ------
+    SettingsInvalid
+        For a kind that does not exist.
+    """
+    if kinds is None:
+        return plain_variants(*DEFAULT_KINDS)
+    known: dict[str, ResultKind] = {kind: kind for kind in get_args(ResultKind)}
+    unknown = sorted(set(kinds) - set(known))
+    if unknown:
+        words = f"--results {', '.join(unknown)}: must be one of {', '.join(known)}"
+        raise SettingsInvalid((words,), origin="command line")
+    return plain_variants(*(known[kind] for kind in kinds))
 
 
 def write_objects(out: Path, results: Iterable[PipelineResult]) -> dict[str, str]:

@@ -51,6 +51,7 @@ def _image(image: ImageAssessment) -> dict[str, Any]:
         **_reason(image.reason),
         "detections": [_detection(detection) for detection in image.detections],
         "malignancy": image.malignancy,
+        "second_opinion": image.second_opinion,
     }
 
 

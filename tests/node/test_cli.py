@@ -77,6 +77,13 @@ def test_analyse_writes_objects_and_a_results_json_that_follows_the_published_sc
     assert "no weights installed" in ran.out
 
 
+def test_analyse_writes_only_the_kinds_asked_for(run, tmp_path: Path) -> None:
+    write_exam(tmp_path / "exam")
+    ran = run("analyse", tmp_path / "exam", "--out", tmp_path / "out", "--results", "cad_sr")
+    assert ran.status == 0, ran.err
+    assert {path.stem for path in (tmp_path / "out").rglob("*.dcm")} == {"cad_sr"}
+
+
 def test_analyse_json_prints_what_it_writes(run, tmp_path: Path) -> None:
     write_exam(tmp_path / "exam")
     ran = run("analyse", tmp_path / "exam", "--out", tmp_path / "out", "--json", "--min-score", 0.05)
@@ -106,6 +113,7 @@ def test_analyse_names_what_it_leaves_out_and_goes_on(run, tmp_path: Path) -> No
     ("arguments", "status", "said"),
     [
         (["analyse", "{tmp}/nowhere", "--out", "{tmp}/out"], 2, "no such file or folder"),
+        (["analyse", "{tmp}", "--out", "{tmp}/out", "--results", "pdf"], 2, "must be one of cad_sr, measurement_sr"),
         (["analyse", "{tmp}", "--out", "{tmp}/out"], 1, "no DICOM file"),
         (["analyse", "{tmp}"], 2, "--out"),
         (["analyse", "{tmp}", "--out", "{tmp}/out", "--min-score", "2"], 2, "--min-score"),
