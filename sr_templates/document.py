@@ -66,8 +66,9 @@ class ResultDocument(SOPClass):
             device_serial_number=text(device.station_name, 64),
             transfer_syntax_uid=ExplicitVRLittleEndian,
             series_description=text(series_description + _revision_words(report), 64),
-            content_date=dicom_date(report.created_at),
-            content_time=dicom_time(report.created_at),
+            # a presentation state has a creation date in their place (PS3.3 C.11.10), and highdicom refuses these
+            content_date=None if modality == "PR" else dicom_date(report.created_at),
+            content_time=None if modality == "PR" else dicom_time(report.created_at),
         )
         self.file_meta.ImplementationClassUID = identity.IMPLEMENTATION_CLASS_UID
         self.file_meta.ImplementationVersionName = identity.IMPLEMENTATION_VERSION_NAME

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from sr_templates.contract import ResultKind, ResultObject, ResultVariant, StudyReport
 from sr_templates.mammography_cad import make_mammography_cad
 from sr_templates.measurement_report import make_measurement_report
+from sr_templates.presentation_state import make_presentation_states
 from sr_templates.secondary_capture import make_secondary_captures
 
 Template = Callable[[StudyReport, ResultVariant], tuple[ResultObject, ...]]
@@ -15,6 +16,7 @@ TEMPLATES: Mapping[ResultKind, Template] = {
     "cad_sr": make_mammography_cad,
     "measurement_sr": make_measurement_report,
     "heatmap": make_secondary_captures,
+    "presentation_state": make_presentation_states,
 }
 
 
