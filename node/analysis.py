@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from node.ledger import UNROUTED
+from node.arrivals import UNROUTED
 from node.routing import route
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput

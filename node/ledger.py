@@ -9,45 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from node import arrivals
+from node.arrivals import ReceivedInstance, Recorded
 from node.completion import ArrivedInstance, StudyState
 from node.schema import Event, Instance, Result, Study
 from sr_templates.contract import ReplacedResult
-
-UNROUTED = "none"
-Recorded = Literal["stored", "duplicate", "restored", "conflict"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedInstance:
-    """An instance whose bytes are safe in the spool.
-
-    Attributes
-    ----------
-    sha256 : str
-        Of the encoded data set, without the file meta, which this node writes itself.
-    view : str or None
-        ``"L-CC"``-style name when it is an image that can be analysed and counts towards the required views.
-    routed_to : str
-        Name of the pipeline, or ``"none"``.
-    """
-
-    sop_instance_uid: str
-    study_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    sha256: str
-    size_bytes: int
-    path: str
-    view: str | None
-    routed_to: str
-    calling_ae_title: str
-    calling_host: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,100 +115,8 @@ class Ledger:
             ``mammonode retry --again`` can analyse the study once more.
             "conflict": the same SOP Instance UID with other bytes is here already.
         """
-        uid, study_uid = received.sop_instance_uid, received.study_instance_uid
-        origin = {"calling_ae_title": received.calling_ae_title, "calling_host": received.calling_host}
         with self.engine.begin() as connection:
-            is_new_study = self.insert_if_absent(
-                connection,
-                Study,
-                [
-                    {
-                        "study_instance_uid": study_uid,
-                        "state": "assembling",
-                        "revision": 1,
-                        "due_at": now,
-                        "first_received_at": now,
-                        "last_received_at": now,
-                        "deaths": 0,
-                        **origin,
-                    }
-                ],
-            )
-            row = {
-                "sop_instance_uid": uid,
-                "study_instance_uid": study_uid,
-                "sop_class_uid": received.sop_class_uid,
-                "transfer_syntax_uid": received.transfer_syntax_uid,
-                "sha256": received.sha256,
-                "size_bytes": received.size_bytes,
-                "path": received.path,
-                "view": received.view,
-                "routed_to": received.routed_to,
-                "received_at": now,
-            }
-            if not self.insert_if_absent(connection, Instance, [row]):
-                this = Instance.sop_instance_uid == uid
-                known = connection.execute(select(Instance.sha256, Instance.discarded_at).where(this)).one()
-                if known.sha256 == received.sha256:
-                    kind: Recorded = "duplicate" if known.discarded_at is None else "restored"
-                    if kind == "restored":
-                        change = {"discarded_at": None, "path": received.path}
-                        connection.execute(update(Instance).where(this).values(**change))
-                    self.note(connection, now, kind, study_uid, uid, **origin)
-                    return kind
-                self.note(connection, now, "refused_other_bytes", study_uid, uid, **origin)
-                if is_new_study:  # the UID belongs to another study: leave no empty one behind
-                    connection.execute(Study.__table__.delete().where(Study.study_instance_uid == study_uid))  # type: ignore[attr-defined] # as above
-                return "conflict"
-            detail = {"size_bytes": received.size_bytes, "view": received.view, "routed_to": received.routed_to}
-            self.note(connection, now, "received", study_uid, uid, **detail, **origin)
-            if not is_new_study:
-                self._arrived(connection, received, now)
-        return "stored"
-
-    def _arrived(self, connection: Connection, received: ReceivedInstance, now: float) -> None:
-        study_uid = received.study_instance_uid
-        this = Study.study_instance_uid == study_uid
-        # FOR NO KEY UPDATE: each new instance's foreign key holds the study FOR KEY SHARE, and two would deadlock.
-        state, revision = connection.execute(
-            select(Study.state, Study.revision).where(this).with_for_update(key_share=True)
-        ).one()
-        change: dict[str, Any] = {"last_received_at": now}
-        if state == "assembling":
-            change["due_at"] = now
-        elif state in ("answered", "quarantined"):
-            if self._worth_a_revision(connection, received):
-                change |= {"state": "assembling", "due_at": now, "revision": revision + 1, "deaths": 0}
-                self.note(connection, now, "late", study_uid, received.sop_instance_uid, revision=revision + 1)
-            else:
-                connection.execute(
-                    update(Instance)
-                    .where(Instance.sop_instance_uid == received.sop_instance_uid)
-                    .values(revision=revision)
-                )
-                self.note(connection, now, "late_not_analysed", study_uid, received.sop_instance_uid)
-        connection.execute(update(Study).where(this).values(**change))
-
-    def _worth_a_revision(self, connection: Connection, received: ReceivedInstance) -> bool:
-        """A late dose report or foreign SR changes nothing in an analysed study; in one of only such, it does."""
-        if received.routed_to != UNROUTED:
-            return True
-        routed = select(func.count()).where(
-            Instance.study_instance_uid == received.study_instance_uid, Instance.routed_to != UNROUTED
-        )
-        return connection.scalar(routed) == 0
-
-    def has_late_instances(self, connection: Connection, study_instance_uid: str) -> bool:
-        """Whether something came, since the study was claimed, that is worth another revision.
-
-        A dose report or foreign SR counts in a study of nothing else only, as one after the answer does.
-        """
-        of_study = Instance.study_instance_uid == study_instance_uid
-        every = set(connection.scalars(select(Instance.routed_to).where(of_study).distinct()))
-        late = set(
-            connection.scalars(select(Instance.routed_to).where(of_study, Instance.revision.is_(None)).distinct())
-        )
-        return bool(late) and (late != {UNROUTED} or every == {UNROUTED})
+            return arrivals.record(self, connection, received, now)
 
     def due_studies(self, now: float, limit: int = 100) -> list[tuple[str, str]]:
         """Studies for which something is due: ``(study_instance_uid, state)``, longest overdue first."""
@@ -337,7 +217,7 @@ class Ledger:
 
     def _revive_for_late_instances(self, connection: Connection, study_instance_uid: str, now: float) -> None:
         """What came during the last attempt at a study is in no answer: it makes a revision of its own."""
-        if self.has_late_instances(connection, study_instance_uid):
+        if arrivals.has_late_instances(connection, study_instance_uid):
             change = {"state": "assembling", "due_at": now, "revision": Study.revision + 1, "deaths": 0}
             connection.execute(update(Study).where(Study.study_instance_uid == study_instance_uid).values(**change))
             self.note(connection, now, "late", study_instance_uid)

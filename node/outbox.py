@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, update
 
+from node.arrivals import has_late_instances
 from node.ledger import ClaimedStudy, Ledger
 from node.schema import Delivery, Result, Study
 from node.spool import write_durably
@@ -125,7 +126,7 @@ class Outbox:
             "outcome": outcome,
             "reason": reason,
         }
-        if self._ledger.has_late_instances(connection, uid):
+        if has_late_instances(connection, uid):
             change |= {"state": "assembling", "due_at": now, "revision": claimed.revision + 1, "deaths": 0}
             self._ledger.note(connection, now, "late", uid, revision=claimed.revision + 1)
         connection.execute(update(Study).where(held).values(**change))

@@ -25,8 +25,9 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import Verification, register_uid  # type: ignore[attr-defined] # made at import time
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.arrivals import UNROUTED, ReceivedInstance
 from node.errors import LowDiskSpace, SpoolError
-from node.ledger import UNROUTED, Ledger, ReceivedInstance
+from node.ledger import Ledger
 from node.outbox import Fault, Outbox, no_fault
 from node.peers import Peers
 from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, SECONDARY_CAPTURE, STRUCTURED_REPORTS, route

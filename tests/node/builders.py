@@ -19,7 +19,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from node.ledger import ClaimedStudy, Ledger, ReceivedInstance
+from node.arrivals import ReceivedInstance
+from node.ledger import ClaimedStudy, Ledger
 from node.settings import Settings
 from sr_templates.contract import ResultKind, ResultObject, ResultVariant
 

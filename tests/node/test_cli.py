@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmread
 
 from node import cli
-from node.ledger import ReceivedInstance
+from node.arrivals import ReceivedInstance
 from node.parts import open_ledger
 from node.settings import load_settings
 from tests.factories import screening_exam, small_dose_sr, small_ultrasound

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from node.ledger import Ledger, ReceivedInstance
+from node.arrivals import ReceivedInstance
+from node.ledger import Ledger
 from node.outbox import Outbox
 from node.retention import Retention
 from sr_templates.contract import plain_variants
