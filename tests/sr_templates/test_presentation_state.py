@@ -392,7 +392,7 @@ def overlap(a: Rectangle, b: Rectangle) -> bool:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     corners=st.lists(
-        st.tuples(st.floats(-50, 1050), st.floats(-50, 1250), st.floats(0, 500), st.floats(0, 500)),
+        st.tuples(st.floats(0, 1000), st.floats(0, 1200), st.floats(0, 500), st.floats(0, 500)),
         min_size=1,
         max_size=20,
     )
