@@ -27,7 +27,8 @@ GRAINS_MM: Final = ((0.0, 0.0), *((0.5 * np.cos(turn), 0.5 * np.sin(turn)) for t
 """A grain in the middle and six around it: the cluster's centre of mass is its centre."""
 GRAIN_SIGMA_MM = 0.2
 GRAIN_BRIGHTNESS = 0.5
-WELL_INSIDE_PX = 60
+WELL_INSIDE_MM = 3.0
+"""A box of 4.8 by 3.2 mm around the cluster lies within the breast."""
 CLUSTER_RADIUS_MM = 0.5 + 2 * GRAIN_SIGMA_MM
 
 OPPOSITE: Final = str.maketrans("APLRHF", "PARLFH")
@@ -147,7 +148,8 @@ def _tissue(seed: int, variant: Variant, name: str, rng: np.random.Generator) ->
         seed, laterality=laterality, view=view, rows=ROWS, columns=columns, spacing_mm=0.1, lesions=()
     ).pixels
     shown = TISSUE * phantom.astype(np.float32) / FULL_SCALE
-    inside = ndimage.distance_transform_edt(np.pad(phantom > 0, 1))[1:-1, 1:-1] > WELL_INSIDE_PX
+    depth_mm = ndimage.distance_transform_edt(np.pad(phantom > 0, 1), sampling=variant.spacing_mm)
+    inside = depth_mm[1:-1, 1:-1] > WELL_INSIDE_MM
     if variant.labelled:
         _burn_labels(shown, laterality)
     if variant.turned != "no":
