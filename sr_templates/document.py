@@ -38,6 +38,8 @@ class ResultDocument(SOPClass):
         Fixed for a kind; 1-based within the series.
     modality, sop_class_uid, series_description : str
         Of the object.
+    transfer_syntax_uid : str
+        Explicit VR Little Endian, or an encapsulated one for compressed pixels.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ResultDocument(SOPClass):
         series_number: int,
         series_description: str,
         instance_number: int = 1,
+        transfer_syntax_uid: str = ExplicitVRLittleEndian,
     ) -> None:
         device = report.device
         super().__init__(
@@ -64,7 +67,7 @@ class ResultDocument(SOPClass):
             manufacturer=text(device.manufacturer, 64),
             manufacturer_model_name=text(device.model_name, 64),
             device_serial_number=text(device.station_name, 64),
-            transfer_syntax_uid=ExplicitVRLittleEndian,
+            transfer_syntax_uid=transfer_syntax_uid,
             series_description=text(series_description + _revision_words(report), 64),
             # a presentation state has a creation date in their place (PS3.3 C.11.10), and highdicom refuses these
             content_date=None if modality == "PR" else dicom_date(report.created_at),
@@ -133,7 +136,7 @@ class ReportDocument(ResultDocument):
 
 
 def encode(dataset: Dataset, verbatim: Mapping[BaseTag, RawDataElement]) -> bytes:
-    """Encode a complete DICOM file (PS3.10 7.1) in Explicit VR Little Endian.
+    """Encode a complete DICOM file (PS3.10 7.1) in Explicit VR Little Endian, as compressed ones are too (PS3.5 A.4).
 
     pydicom would decode and re-encode text on the way to another character set, and fail or replace where it cannot;
     so the source's elements are written as the bytes they are, and ours, being ASCII, need no character set.
@@ -171,7 +174,7 @@ def finish(
         sop_class_uid=str(document.SOPClassUID),
         sop_instance_uid=str(document.SOPInstanceUID),
         series_instance_uid=str(document.SeriesInstanceUID),
-        transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        transfer_syntax_uid=str(document.file_meta.TransferSyntaxUID),
         content=encode(document, patient_and_study(report)),
         referenced_sop_instance_uid=source_sop_instance_uid,
     )

@@ -9,6 +9,7 @@ from sr_templates.mammography_cad import make_mammography_cad
 from sr_templates.measurement_report import make_measurement_report
 from sr_templates.presentation_state import make_presentation_states
 from sr_templates.secondary_capture import make_secondary_captures
+from sr_templates.summary_capture import make_summary_capture
 
 Template = Callable[[StudyReport, ResultVariant], tuple[ResultObject, ...]]
 
@@ -16,6 +17,7 @@ TEMPLATES: Mapping[ResultKind, Template] = {
     "cad_sr": make_mammography_cad,
     "measurement_sr": make_measurement_report,
     "heatmap": make_secondary_captures,
+    "summary": make_summary_capture,
     "presentation_state": make_presentation_states,
 }
 
@@ -44,6 +46,5 @@ def make_objects(report: StudyReport, variants: frozenset[ResultVariant]) -> tup
     if not report.images and not report.other_instances:
         raise ValueError("a report needs at least one instance")
     order = list(TEMPLATES)
-    known = [variant for variant in variants if variant.kind in TEMPLATES]
-    wanted = sorted(known, key=lambda variant: (order.index(variant.kind), variant.name))
+    wanted = sorted(variants, key=lambda variant: (order.index(variant.kind), variant.name))
     return tuple(made for variant in wanted for made in TEMPLATES[variant.kind](report, variant))

@@ -1,0 +1,132 @@
+"""Sentences that both kinds of capture show: what ran, when, what it replaces, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sr_templates.content import text
+from sr_templates.contract import ReportedAlgorithm, ReportedFinding, ReportedImage, StudyReport
+from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
+from sr_templates.evidence import headers, valid_text
+from sr_templates.marks import Mark
+from sr_templates.wording import NumberedFinding, clipped_box_px, image_name
+
+BANNER = Line(text="RESEARCH USE, NOT FOR PRIMARY DIAGNOSIS", color=WARNING, scale=1.15)
+_HASH_PREFIX = 12
+_PARAGRAPH_GAP = 0.7
+
+
+def label_color(finding: ReportedFinding) -> Rgb:
+    """Colour of a finding's box and words."""
+    return MALIGNANT if finding.label == "malignant" else BENIGN
+
+
+def count_words(count: int, noun: str) -> str:
+    """E.g. ``"1 image"``, ``"2 images"``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def study_date_words(report: StudyReport) -> str:
+    """Date of the study, or that it is not known."""
+    date = next((value for header in headers(report) if (value := valid_text(header, "StudyDate"))), None)
+    return f"study of {date[:4]}-{date[4:6]}-{date[6:]}" if date else "study date unknown"
+
+
+def second_opinion_words(report: StudyReport) -> str:
+    """Who gives the second opinion, e.g. ``"second opinion (SPPNet, whole image)"``."""
+    names = [algorithm.name for algorithm in report.algorithms if algorithm.task == "classification"]
+    return f"second opinion ({', '.join((*names[:1], 'whole image'))})"
+
+
+def revision_line(report: StudyReport) -> Line | None:
+    """What these results replace; None in a first answer."""
+    if not report.replaces:
+        return None
+    before = max(replaced.revision for replaced in report.replaces)
+    return Line(text=f"Revision {report.revision}, replaces the results of revision {before}", color=WARNING)
+
+
+def finding_lines(found: Sequence[NumberedFinding], *, listed: int, named: bool = False) -> Iterator[Line]:
+    """Findings, the gravest first; with `named`, shorter and with the name of their image."""
+    gravest_first = sorted(found, key=lambda numbered: -numbered.finding.malignancy)
+    for numbered in gravest_first[:listed]:
+        yield _finding_line(numbered, named)
+    if len(found) > listed:
+        yield Line(text=f"and {count_words(len(found) - listed, 'more finding')}, listed in the structured report")
+
+
+def _finding_line(numbered: NumberedFinding, named: bool) -> Line:
+    finding = numbered.finding
+    where = f"{image_name(numbered.image)} " if named else ""
+    probability = "cancer" if named else "probability of cancer"
+    frame = f", frame {finding.frame_number}" if finding.frame_number is not None else ""
+    words = (
+        f"{numbered.number}: {where}predicted {finding.label}, score {finding.score:.2f}, "
+        f"{probability} {100 * finding.malignancy:.1f} %{frame}"
+    )
+    return Line(text=text(words), color=label_color(finding))
+
+
+def apart(lines: Iterator[Line]) -> Iterator[Line]:
+    """A paragraph: the first line stands apart from what is above it."""
+    for number, line in enumerate(lines):
+        yield line if number else replace(line, gap=_PARAGRAPH_GAP)
+
+
+def algorithm_lines(report: StudyReport) -> Iterator[Line]:
+    """Each model with version, weights and operating point; how it went where that was not well."""
+    for algorithm in report.algorithms:
+        point = ", ".join(f"{name} {value:g}" for name, value in sorted(algorithm.operating_point.items()))
+        words = f"{algorithm.name} {algorithm.version}, {_weights_words(algorithm)}" + (f", {point}" if point else "")
+        yield Line(text=text(words), color=QUIET)
+        if algorithm.status != "succeeded":
+            status = algorithm.status.replace("_", " ")
+            why = f": {algorithm.reason}" if algorithm.reason else ""
+            yield Line(text=text(f"{algorithm.name} {status}{why}"), color=WARNING)
+    if not report.algorithms:
+        yield Line(text="No model ran", color=QUIET)
+
+
+def _weights_words(algorithm: ReportedAlgorithm) -> str:
+    digest = algorithm.weights_sha256
+    return f"weights {digest[:_HASH_PREFIX]}" if digest else "no weights installed"
+
+
+def analysis_line(report: StudyReport) -> Line:
+    """Which node made this, and when."""
+    made = f"{report.device.model_name} {report.device.software_version}".strip()
+    return Line(text=text(f"{made}, analysis of {_moment(report.created_at)}"), color=QUIET)
+
+
+def _moment(moment: datetime) -> str:
+    offset = moment.strftime("%z")
+    return f"{moment:%Y-%m-%d %H:%M} " + ("UTC" if offset == "+0000" else offset)
+
+
+def marks_of(image: ReportedImage, found: Sequence[NumberedFinding], *, full_tags: bool) -> tuple[Mark, ...]:
+    """Boxes of an image with decoded pixels, the gravest last and so on top."""
+    gravest_last = sorted(found, key=lambda numbered: numbered.finding.malignancy)
+    return tuple(_mark(image, numbered, full_tags) for numbered in gravest_last)
+
+
+def _mark(image: ReportedImage, numbered: NumberedFinding, full_tags: bool) -> Mark:
+    finding = numbered.finding
+    rows, columns = image.display.shape if image.display is not None else (0, 0)
+    x0, y0, x1, y1 = clipped_box_px(image, finding)
+    box = (min(max(x0, 0.0), columns), min(max(y0, 0.0), rows), min(max(x1, 0.0), columns), min(max(y1, 0.0), rows))
+    full = f"{numbered.number} {finding.label} {finding.score:.2f}"
+    return Mark(
+        box_px=box,
+        tags=(full, str(numbered.number)) if full_tags else (str(numbered.number),),
+        color=label_color(finding),
+    )
+
+
+def outcome_color(image: ReportedImage) -> Rgb:
+    """Colour of what is said of an image: its gravest finding, or that it was not analysed."""
+    if image.outcome != "analysed":
+        return WARNING
+    labels = {finding.label for finding in image.findings}
+    return MALIGNANT if "malignant" in labels else BENIGN if labels else PLAIN
