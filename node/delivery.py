@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
+from pydicom.uid import generate_uid
+from pynetdicom import evt
 
+from node.backoff import backoff_s
+from node.commitment import Commitments, answer_event
+from node.commitment_report import CommitmentItem, action_information
 from node.outbox import Fault, Outbox, OutboxItem, no_fault
-from node.scu import FileToSend, NoAssociation, Peer, StoreOutcome, associated, contexts_for, store
+from node.scu import (
+    CommitmentAnswer,
+    FileToSend,
+    NoAssociation,
+    Peer,
+    StoreOutcome,
+    ask_commitment,
+    associated,
+    commitment_contexts,
+    contexts_for,
+    store,
+)
 from node.settings import DestinationSettings, Settings
 from node.tls import client_context
 
 log = structlog.get_logger("delivery")
 
 
-def backoff_s(attempts: int, first_s: float, most_s: float) -> float:
-    """Return the wait after a failed attempt: `first_s`, doubled each time, at most `most_s`.
-
-    Parameters
-    ----------
-    attempts : int
-        Failed attempts before this one.
-    """
-    return float(min(most_s, first_s * 2 ** min(attempts, 32)))
+SAME_ASSOCIATION_WAIT_S: Final = 1.0
+"""Some destinations report on the association of the request; most open one of their own, and need no wait."""
 
 
 class Courier:
@@ -41,7 +51,7 @@ class Courier:
     settings : Settings
         Own AE title, backoff, timeouts, TLS.
     outbox : Outbox
-        What is due.
+        What is due, for delivery and, beside it in the ledger, for storage commitment.
     clock : callable
         Seconds since 1970.
     """
@@ -58,9 +68,11 @@ class Courier:
         self._destination = destination
         self._delivery = settings.delivery
         self._outbox = outbox
+        self._commitments = Commitments(outbox.ledger, settings.delivery)
         self._clock = clock
         self._fault = fault
         self._failures = 0
+        self._failed_requests = 0
         self._closed_until = 0.0
         self._peer = Peer(
             calling_ae_title=settings.node.ae_title,
@@ -72,10 +84,16 @@ class Courier:
         )
 
     def step(self) -> int:
-        """Send one batch of what is due; return how many were due (0: nothing to do now)."""
+        """Send one batch of what is due, and ask for commitment; return how many were due (0: nothing to do now)."""
         now = self._clock()
         if now < self._closed_until:
             return 0
+        count = self._deliver(now)
+        if self._destination.commitment and now >= self._closed_until:
+            count += self._ask(now)
+        return count
+
+    def _deliver(self, now: float) -> int:
         items = self._expire(self._outbox.due(self._destination.name, now))
         if not items:
             return 0
@@ -92,6 +110,47 @@ class Courier:
         except NoAssociation as error:
             self._close(items, str(error))
         return len(items)
+
+    def _ask(self, now: float) -> int:
+        """Ask for commitment to what was delivered; what was not answered in time is due for delivery again."""
+        name = self._destination.name
+        overdue = self._commitments.send_overdue_again(name, now)
+        if overdue:
+            log.warning("commitment_timeout", destination=name, results=overdue)
+        items = self._commitments.due(name, now)
+        if not items:
+            return overdue
+        transaction_uid = str(generate_uid(prefix=None))
+        reports = _Reports(lambda event: answer_event(event, self._commitments, (name,), self._clock()))
+        contexts = commitment_contexts(item.sop_class_uid for item in items)
+        try:
+            with associated(self._peer, contexts, on_event_report=reports.answer) as association:
+                self._failures = 0
+                self._commitments.request(items, name, transaction_uid, now)
+                self._fault("commitment_requested")
+                answer = ask_commitment(association, action_information(items, transaction_uid))
+                self._settle_request(items, answer)
+                if answer.fate == "asked":
+                    reports.wait(min(SAME_ASSOCIATION_WAIT_S, self._delivery.timeout_s))
+                reports.finish()
+        except NoAssociation as error:
+            self._wait_for_destination(str(error))
+            self._commitments.ask_later(items, name, now, at=self._closed_until, why=str(error))
+        return overdue + len(items)
+
+    def _settle_request(self, items: Sequence[CommitmentItem], answer: CommitmentAnswer) -> None:
+        now, name = self._clock(), self._destination.name
+        if answer.fate == "asked":
+            self._failed_requests = 0
+            log.info("commitment_requested", destination=name, results=len(items))
+        elif answer.fate == "unavailable":
+            self._commitments.unavailable(items, name, now, why=answer.why)
+            log.warning("commitment_unavailable", destination=name, results=len(items), why=answer.why)
+        else:
+            wait_s = backoff_s(self._failed_requests, self._delivery.backoff_first_s, self._delivery.backoff_max_s)
+            self._failed_requests += 1
+            self._commitments.ask_later(items, name, now, at=now + wait_s, why=answer.why)
+            log.warning("commitment_postponed", destination=name, why=answer.why, next_attempt_in_s=wait_s)
 
     def _expire(self, items: list[OutboxItem]) -> list[OutboxItem]:
         now = self._clock()
@@ -117,7 +176,15 @@ class Courier:
                 item, name, now, next_attempt_at=now + wait_s, status=outcome.status, comment=outcome.comment
             )
         else:
-            self._outbox.settle(item, name, now, state=outcome.fate, status=outcome.status, comment=outcome.comment)
+            self._outbox.settle(
+                item,
+                name,
+                now,
+                state=outcome.fate,
+                status=outcome.status,
+                comment=outcome.comment,
+                commit=self._destination.commitment,
+            )
         self._fault("settled")
         log.info(
             "delivery_" + outcome.fate,
@@ -130,21 +197,49 @@ class Courier:
 
     def _close(self, items: list[OutboxItem], why: str) -> None:
         """The destination is away: everything waits until one common time, so that all of it goes when it is back."""
+        self._wait_for_destination(why)
         now = self._clock()
-        wait_s = backoff_s(self._failures, self._delivery.backoff_first_s, self._delivery.backoff_max_s)
-        self._failures += 1
-        self._closed_until = now + wait_s
         for item in items:
             self._outbox.postpone(
                 item, self._destination.name, now, next_attempt_at=self._closed_until, status=None, comment=why
             )
+
+    def _wait_for_destination(self, why: str) -> None:
+        wait_s = backoff_s(self._failures, self._delivery.backoff_first_s, self._delivery.backoff_max_s)
+        self._failures += 1
+        self._closed_until = self._clock() + wait_s
         log.warning("destination_away", destination=self._destination.name, why=why, next_attempt_in_s=wait_s)
 
     def run(self, stop: threading.Event, poll_s: float) -> None:
         """Deliver until `stop` is set."""
+        if not self._destination.commitment:
+            self._commitments.forget(self._destination.name)
         while not stop.is_set():
             if not self.step():
                 stop.wait(poll_s)
+
+
+class _Reports:
+    """N-EVENT-REPORTs on the association of a request; pynetdicom serves each in a thread of its own."""
+
+    def __init__(self, answer: Callable[[evt.Event], tuple[int, None]]) -> None:
+        self._answer = answer
+        self._threads: list[threading.Thread] = []
+        self._came = threading.Event()
+
+    def answer(self, event: evt.Event) -> tuple[int, None]:
+        self._threads.append(threading.current_thread())
+        self._came.set()
+        return self._answer(event)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the first report to come."""
+        self._came.wait(timeout_s)
+
+    def finish(self) -> None:
+        """Wait until what came is answered: a release that overtakes the answer would be a breach of PS3.8."""
+        for thread in self._threads:
+            thread.join()
 
 
 def _file(item: OutboxItem) -> FileToSend:

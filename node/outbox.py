@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, exists, func, select, update
 
 from node.arrivals import has_late_instances
 from node.ledger import ClaimedStudy, Ledger
@@ -54,6 +54,11 @@ class Outbox:
         self._ledger = ledger
         self._directory = directory
         self._fault = fault
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where the deliveries are."""
+        return self._ledger
 
     def publish(
         self,
@@ -211,12 +216,25 @@ class Outbox:
             return dict(connection.execute(query).tuples().all())
 
     def settle(
-        self, item: OutboxItem, destination: str, now: float, *, state: str, status: int | None, comment: str = ""
+        self,
+        item: OutboxItem,
+        destination: str,
+        now: float,
+        *,
+        state: str,
+        status: int | None,
+        comment: str = "",
+        commit: bool = False,
     ) -> None:
-        """A delivery reached its end: `state` is "sent", "refused" or "expired"; the peer's own comment is kept."""
+        """A delivery reached its end: `state` is "sent", "refused" or "expired"; the peer's own comment is kept.
+
+        With `commit`, storage commitment is due for what was sent.
+        """
         change: dict[str, Any] = {"state": state, "next_attempt_at": None, "status": status, "comment": comment or None}
         if state == "sent":
             change["sent_at"] = now
+            if commit:
+                change |= {"commitment": "due", "commitment_due_at": now}
         self._record(item, destination, now, kind=state, status=status, comment=comment, change=change)
 
     def postpone(
@@ -257,13 +275,27 @@ class Outbox:
             connection.execute(update(Delivery).where(Delivery.id == item.delivery_id).values(**change))
             self._ledger.note(connection, now, kind, item.study_instance_uid, item.sop_instance_uid, **detail)
 
-    def send_again(self, study_instance_uid: str, now: float) -> int:
-        """Put refused and expired deliveries of a study back on the schedule; return how many."""
+    def send_again(self, study_instance_uid: str, now: float, *, everything: bool = False) -> int:
+        """Put refused and expired deliveries of a study back on the schedule; return how many.
+
+        With `everything`, those too that were sent: a destination may have lost them. Files that were deleted by age
+        cannot be sent.
+        """
+        states = ("refused", "expired", "sent") if everything else ("refused", "expired")
+        has_file = exists().where(Result.sop_instance_uid == Delivery.sop_instance_uid, Result.discarded_at.is_(None))
         with self._ledger.engine.begin() as connection:
             count = connection.execute(
                 update(Delivery)
-                .where(Delivery.study_instance_uid == study_instance_uid, Delivery.state.in_(("refused", "expired")))
-                .values(state="pending", next_attempt_at=now, attempts=0, created_at=now)
+                .where(Delivery.study_instance_uid == study_instance_uid, Delivery.state.in_(states), has_file)
+                .values(
+                    state="pending",
+                    next_attempt_at=now,
+                    attempts=0,
+                    created_at=now,
+                    commitment=None,
+                    commitment_due_at=None,
+                    transaction_uid=None,
+                )
             ).rowcount
             if count:
                 self._ledger.note(connection, now, "deliveries_retried", study_instance_uid, count=count)
@@ -283,6 +315,7 @@ class Outbox:
                 Delivery.status,
                 Delivery.comment,
                 Delivery.sent_at,
+                Delivery.commitment,
             )
             .join(Result, Result.sop_instance_uid == Delivery.sop_instance_uid)
             .where(Delivery.study_instance_uid == study_instance_uid)

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from sqlalchemy import and_, exists, func, or_, select, update
 
+from node.commitment import WAITING
 from node.ledger import Ledger
 from node.outbox import Outbox
 from node.schema import Delivery, Instance, Result, Study
@@ -26,9 +27,10 @@ FINISHED: Final = ("answered", "quarantined")
 class Retention:
     """Removes spool and outbox files of studies that are answered, delivered everywhere, and old.
 
-    A study with a delivery that is pending, refused or expired keeps all of its files for longer: somebody may still
-    mend the destination and run ``mammonode retry``. Not for ever: a PACS that refuses one kind of result refuses it in
-    every study, and a full disk would then refuse the modalities. A quarantined study waits as long.
+    A study with a delivery that is pending, refused, expired, or not yet committed to where that was asked for, keeps
+    all of its files for longer: somebody may still mend the destination and run ``mammonode retry``. Not for ever: a
+    PACS that refuses one kind of result refuses it in every study, and a full disk would then refuse the modalities. A
+    quarantined study waits as long.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
@@ -43,7 +45,10 @@ class Retention:
     def step(self, limit: int = 1000) -> int:
         """Delete the files of up to `limit` studies; return how many studies were cleaned."""
         now = self._clock()
-        undelivered = exists().where(Delivery.study_instance_uid == Study.study_instance_uid, Delivery.state != "sent")
+        undelivered = exists().where(
+            Delivery.study_instance_uid == Study.study_instance_uid,
+            or_(Delivery.state != "sent", Delivery.commitment.in_(WAITING)),
+        )
         kept = exists().where(Instance.study_instance_uid == Study.study_instance_uid, Instance.discarded_at.is_(None))
         is_done = and_(Study.state == "answered", Study.last_received_at < now - self._keep_s, ~undelivered)
         is_given_up = and_(Study.state.in_(FINISHED), Study.last_received_at < now - self._keep_undelivered_s)

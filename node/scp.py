@@ -1,8 +1,8 @@
 """The receiver: Verification and Storage SCP (PS3.4 annex A and B) over pynetdicom.
 
-Nothing is acknowledged before its bytes and its ledger row are on disk. The three classes at the end replace parts of
-pynetdicom at its own seams (server class, request handler, socket), for reasons that stand beside them;
-docs/adr/0002-receiver.md has the measurements.
+Nothing is acknowledged before its bytes and its ledger row are on disk. `node.transport` replaces parts of pynetdicom
+at its own seams (server class, request handler, socket), for reasons that stand beside them; docs/adr/0002-receiver.md
+has the measurements. Answers to requests for storage commitment come here too (`node.commitment_peers`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pynetdicom.sop_class import Verification, register_uid  # type: ignore[attr
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.arrivals import UNROUTED, ReceivedInstance
+from node.commitment_peers import CommitmentPeers, reporting_context
 from node.errors import LowDiskSpace, SpoolError
 from node.ledger import Ledger
 from node.outbox import Fault, Outbox, no_fault
@@ -45,6 +46,7 @@ PROCESSING_FAILURE: Final = 0x0110
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 OUT_OF_RESOURCES: Final = 0xA700
 DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 CANNOT_UNDERSTAND: Final = 0xC000
 
 # A-ASSOCIATE-RJ, PS3.8 table 9-21: rejected-permanent, by the service user, calling AE title not recognised
@@ -94,6 +96,7 @@ class Receiver:
         self._clock = clock
         self._fault = fault
         self._peers = Peers(settings.source)
+        self._asked = CommitmentPeers(settings, ledger, clock=clock)
         self._incoming: dict[str, tuple[IncomingFile, threading.Thread]] = {}
         self._lock = threading.Lock()
 
@@ -120,11 +123,12 @@ class Receiver:
                 (evt.EVT_REQUESTED, self._on_requested),
                 (evt.EVT_C_ECHO, lambda _event: SUCCESS),
                 (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_N_EVENT_REPORT, self._asked.on_event_report),
                 (evt.EVT_CONN_CLOSE, self._on_close),
                 (evt.EVT_ABORTED, self._on_aborted),
             ],
             server_class=ReceivingServer,
-            is_known_host=self._peers.knows_host,
+            is_known_host=self._knows_host,
         )
         assert isinstance(server, ReceivingServer)  # server_class above
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
@@ -160,11 +164,19 @@ class Receiver:
         for incoming in abandoned:
             incoming.discard()
 
+    def _knows_host(self, host: str) -> bool:
+        return self._peers.knows_host(host) or self._asked.knows_host(host)
+
     def _on_requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
         assert requestor.primitive is not None  # this event is its arrival
         calling, host = requestor.primitive.calling_ae_title, requestor.address
-        if not self._peers.admits(calling, host):
+        is_source = self._peers.admits(calling, host)
+        if self._asked.names(calling, host):
+            acceptor = event.assoc.acceptor
+            storage = acceptor.supported_contexts if is_source else [build_context(Verification)]
+            acceptor.supported_contexts = [*storage, reporting_context()]
+        elif not is_source:
             log.warning("association_refused", calling_ae_title=calling, calling_host=host)
             event.assoc.acse.send_reject(*CALLING_AE_NOT_RECOGNISED)
             event.assoc.kill()  # waits until the rejection is out; the socket is closed as soon as this returns
@@ -186,6 +198,9 @@ class Receiver:
         if incoming is None:  # the connection was closed in this moment
             return PROCESSING_FAILURE
         try:
+            if event.context.abstract_syntax != affected(event).AffectedSOPClassUID:
+                # Else a destination could store over the context of storage commitment; pynetdicom lets it.
+                return self._refuse(event, SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context")
             return self._store(event, incoming)
         except LowDiskSpace as error:
             return self._refuse(event, OUT_OF_RESOURCES, "not enough disk space", error)

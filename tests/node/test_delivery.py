@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MammographyCADSRStorage
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from node.delivery import Courier, backoff_s
+from node.backoff import backoff_s
+from node.delivery import Courier
 from node.ledger import Ledger
 from node.outbox import Outbox
 from node.settings import TLSSettings
