@@ -54,6 +54,8 @@ class Picture:
         Same shape; how much more colourful than without an activation, 0 where a mark covers it.
     drawn_box : tuple of two points or None
         Upper left and lower right corner of what the lines of the box surround, in pixels of the picture.
+    length_bar_px : int
+        Length of the bar of millimetres below the image, in pixels of the picture.
     """
 
     sop_instance_uid: str
@@ -61,11 +63,7 @@ class Picture:
     grey: NDArray[np.float64]
     heat: NDArray[np.float64]
     drawn_box: tuple[Point, Point] | None
-
-    def to_stored(self, point: Point, stored_shape: tuple[int, int]) -> Point:
-        """Map ``(x, y)`` of the picture to pixels of an image of that shape that fills it, corner to corner."""
-        rows, columns = self.grey.shape
-        return point[0] * stored_shape[1] / columns, point[1] * stored_shape[0] / rows
+    length_bar_px: int
 
     def hottest(self) -> Point | None:
         """Centre of what is within a tenth of the greatest heat; None when there is none."""
@@ -73,6 +71,19 @@ class Picture:
             return None
         rows, columns = np.nonzero(self.heat >= 0.9 * self.heat.max())
         return float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnail:
+    """An image on a summary; its attributes are those of `Picture`."""
+
+    grey: NDArray[np.float64]
+    drawn_box: tuple[Point, Point] | None
+
+
+def to_stored(point: Point, shown_shape: tuple[int, ...], stored_shape: tuple[int, ...]) -> Point:
+    """Map ``(x, y)`` of a picture to pixels of an image of another shape that fills it, corner to corner."""
+    return point[0] * stored_shape[1] / shown_shape[1], point[1] * stored_shape[0] / shown_shape[0]
 
 
 def box_around(points: Sequence[Point]) -> Box:
@@ -150,6 +161,7 @@ def picture(content: bytes, without_heat: bytes) -> Picture:
     plain = dcmread(BytesIO(without_heat)).pixel_array.astype(np.int32)
     assert shown.shape == plain.shape
     area = _image_area(_colourfulness(plain))
+    below = plain[area[0].stop :, area[1]]
     shown, plain = shown[area], plain[area]
     colour = _colourfulness(plain)
     (source,) = dataset.SourceImageSequence
@@ -159,7 +171,19 @@ def picture(content: bytes, without_heat: bytes) -> Picture:
         grey=np.where(colour == 0, plain[..., 0], np.nan),
         heat=np.clip(_colourfulness(shown) - colour, 0, None).astype(np.float64),
         drawn_box=_drawn_box(plain, colour),
+        length_bar_px=_longest_run(below.min(axis=2) > 200),
     )
+
+
+def thumbnails(content: bytes) -> Iterator[Thumbnail]:
+    """The images on a summary, which are its large grey areas."""
+    shown = dcmread(BytesIO(content)).pixel_array.astype(np.int32)
+    colour = _colourfulness(shown)
+    areas, _ = ndimage.label(colour == 0)
+    for area in ndimage.find_objects(areas):
+        if np.prod([s.stop - s.start for s in area]) > 0.05 * colour.size:
+            grey = np.where(colour[area] == 0, shown[area][..., 0], np.nan)
+            yield Thumbnail(grey=grey, drawn_box=_drawn_box(shown[area], colour[area]))
 
 
 def _image_area(colour: NDArray[np.int32]) -> tuple[slice, slice]:
@@ -193,6 +217,12 @@ def _drawn_box(plain: NDArray[np.int32], colour: NDArray[np.int32]) -> tuple[Poi
         (float(columns.start + inner_columns.start), float(rows.start + inner_rows.start)),
         (float(columns.start + inner_columns.stop), float(rows.start + inner_rows.stop)),
     )
+
+
+def _longest_run(white: NDArray[np.bool_]) -> int:
+    """Longest row of neighbouring pixels."""
+    runs, count = ndimage.label(white, structure=[[0, 0, 0], [1, 1, 1], [0, 0, 0]])
+    return int(np.bincount(runs.ravel())[1:].max()) if count else 0
 
 
 def likeness(grey: NDArray[np.float64], brightness: NDArray[np.float32]) -> float:

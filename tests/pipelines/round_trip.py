@@ -14,20 +14,23 @@ from pydicom import Dataset, dcmread
 
 from pipelines.mammography.pipeline import MammographyPipeline
 from sr_templates import registry
-from sr_templates.contract import ReportedImage, ResultKind, ResultObject, ResultVariant, StudyReport, plain_variants
+from sr_templates.contract import ReportedImage, ResultKind, ResultObject, ResultVariant, StudyReport
 from tests.pipelines import read_back
 from tests.pipelines.contrast_detector import BOX_PX, CANONICAL_MM, StandInModels
 from tests.pipelines.planted import CLUSTER_RADIUS_MM, COLUMNS, Planted
-from tests.pipelines.read_back import CadFinding, Picture, Point
+from tests.pipelines.read_back import CadFinding, Picture, Point, Thumbnail, to_stored
 
 HEAT_TOLERANCE_PX: Final = 0.01 * COLUMNS
 DRAWN_TOLERANCE_PX: Final = 2.0
 LIKENESS: Final = 0.98
 """Least correlation of a picture's grey with the brightness that was planted."""
+ROUND_LENGTHS_MM: Final = [digit * power for digit in (1, 2, 5) for power in (0.1, 1.0, 10.0, 100.0)]
+"""What the bar below a picture may measure."""
 DARK: Final = 30
 """Greatest median of a picture, of 255: most of it is air."""
 
-ALL_VARIANTS: Final = plain_variants("cad_sr", "measurement_sr", "heatmap", "presentation_state")
+ALL_VARIANTS: Final = frozenset(ResultVariant(kind=kind, max_side_px=1024) for kind in registry.TEMPLATES)
+"""Every kind that there is; a new one needs a line in `FAULTS`. Pictures are small to be quick."""
 
 Edit = Callable[[ReportedImage], ReportedImage]
 Spoil = Callable[[Dataset], None]
@@ -73,7 +76,7 @@ def faults(
         objects = tuple(replace(made, content=_spoilt(made.content, spoil)) for made in objects)
     wrong: set[str] = set()
     for kind in {variant.kind for variant in variants}:
-        said = [item for made in objects if made.kind == kind for item in _read(made, cold)]
+        said = [item for made in objects if made.kind == kind for item in _read(made, cold, study)]
         for planted in study:
             of_it = [what for uid, what in said if uid == planted.sop_instance_uid]
             its_faults = FAULTS[kind](planted, of_it[0]) if len(of_it) == 1 else [f"{len(of_it)} of {kind}"]
@@ -88,7 +91,7 @@ def _spoilt(content: bytes, spoil: Spoil) -> bytes:
     return spoilt.getvalue()
 
 
-def _read(made: ResultObject, cold: dict[str, bytes]) -> list[tuple[str, Any]]:
+def _read(made: ResultObject, cold: dict[str, bytes], study: list[Planted]) -> list[tuple[str, Any]]:
     """What an object says, by the SOP Instance UID of the image that it says it of."""
     if made.kind == "cad_sr":
         return [(finding.sop_instance_uid, finding) for finding in read_back.cad_findings(made.content)]
@@ -96,8 +99,14 @@ def _read(made: ResultObject, cold: dict[str, bytes]) -> list[tuple[str, Any]]:
         return list(read_back.measured_regions(made.content))
     if made.kind == "presentation_state":
         return [(uid, (outline, shape)) for uid, outline, shape in read_back.presented_outlines(made.content)]
+    if made.kind == "summary":
+        return [(_most_alike(shown, study).sop_instance_uid, shown) for shown in read_back.thumbnails(made.content)]
     shown = read_back.picture(made.content, cold[str(made.referenced_sop_instance_uid)])
     return [(shown.sop_instance_uid, shown)]
+
+
+def _most_alike(shown: Thumbnail, study: list[Planted]) -> Planted:
+    return max(study, key=lambda planted: read_back.likeness(shown.grey, planted.brightness))
 
 
 def _cad_faults(planted: Planted, finding: CadFinding) -> Iterator[str]:
@@ -134,26 +143,28 @@ def _picture_faults(planted: Planted, shown: Picture) -> Iterator[str]:
     if shown.patient_orientation != planted.patient_orientation:
         yield "patient orientation"
     hottest = shown.hottest()
-    if (
-        hottest is None
-        or np.hypot(*np.subtract(shown.to_stored(hottest, planted.brightness.shape), planted.at_px)) > HEAT_TOLERANCE_PX
-    ):
+    shapes = shown.grey.shape, planted.brightness.shape
+    if hottest is None or np.hypot(*(to_stored(hottest, *shapes) - np.array(planted.at_px))) > HEAT_TOLERANCE_PX:
         yield "hot spot"
-    corners = (
-        []
-        if shown.drawn_box is None
-        else [shown.to_stored(corner, planted.brightness.shape) for corner in shown.drawn_box]
-    )
-    half_box_px = np.array(BOX_PX) / 2 * _model_pixel_px(planted)
-    truth = [np.add(planted.at_px, half) for half in (-half_box_px, half_box_px)]
-    if not corners or np.abs(np.subtract(corners, truth)).max() > DRAWN_TOLERANCE_PX:
+    if not _is_drawn(planted, shown.drawn_box, shown.grey.shape, DRAWN_TOLERANCE_PX):
         yield "drawn box"
+    bar_mm = shown.length_bar_px * COLUMNS / shown.grey.shape[1] * planted.variant.spacing_mm[1]
+    if min(abs(bar_mm / round_mm - 1) for round_mm in ROUND_LENGTHS_MM) > 0.02:
+        yield "length bar"
+
+
+def _summary_faults(planted: Planted, shown: Thumbnail) -> Iterator[str]:
+    if read_back.likeness(shown.grey, planted.brightness) < LIKENESS:
+        yield "thumbnail"
+    if not _is_drawn(planted, shown.drawn_box, shown.grey.shape, 2 * DRAWN_TOLERANCE_PX):
+        yield "box on the thumbnail"
 
 
 FAULTS: Final[dict[ResultKind, Callable[[Planted, Any], Iterator[str]]]] = {
     "cad_sr": _cad_faults,
     "measurement_sr": _measured_faults,
     "heatmap": _picture_faults,
+    "summary": _summary_faults,
     "presentation_state": _presented_faults,
 }
 
@@ -167,6 +178,18 @@ def _model_pixel_px(planted: Planted) -> NDArray[np.float64]:
 def _is_there(planted: Planted, point: Point) -> bool:
     """Whether a point is where the cluster was planted, to half a pixel of the model."""
     return bool(np.all(np.abs(np.subtract(point, planted.at_px)) <= 0.5 * _model_pixel_px(planted)))
+
+
+def _is_drawn(
+    planted: Planted, box: tuple[Point, Point] | None, shown_shape: tuple[int, ...], tolerance_px: float
+) -> bool:
+    """Whether the lines on a picture surround what the detector's box does, to some stored pixels."""
+    if box is None:
+        return False
+    half_box_px = np.array(BOX_PX) / 2 * _model_pixel_px(planted)
+    truth = [np.add(planted.at_px, half) for half in (-half_box_px, half_box_px)]
+    corners = [to_stored(corner, shown_shape, planted.brightness.shape) for corner in box]
+    return bool(np.abs(np.subtract(corners, truth)).max() <= tolerance_px)
 
 
 def _surrounds(planted: Planted, outline: list[Point]) -> bool:

@@ -6,6 +6,7 @@ The second half breaks the way there and back, one step at a time, and sees that
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,14 @@ from tests.pipelines.round_trip import faults, results
 
 BREAST_WITH_AIR_ON_BOTH_SIDES: Final = Variant(imager_spacing_mm=(0.07, 0.07), air_px=(60, 45))
 TWO_VIEWS: Final = ("L-CC", "R-MLO")
-ON_THE_SPOT: Final = ("CAD centre", "CAD outline", "measured region", "presented outline", "drawn box")
+ON_THE_SPOT: Final = (
+    "CAD centre",
+    "CAD outline",
+    "measured region",
+    "presented outline",
+    "drawn box",
+    "box on the thumbnail",
+)
 
 FULLY_CROSSED: Final = [
     Variant(turned=turned, monochrome1=monochrome1, magnification=magnification)
@@ -58,11 +66,11 @@ def test_the_detector_knows_the_place_from_the_pixels_alone(tools: Any, tmp_path
     assert {f"{what}: {planted.name}" for what in ON_THE_SPOT for planted in study} <= faults(study, tools)
 
 
-@pytest.mark.parametrize("max_side_px", [640, 900])
+@pytest.mark.parametrize("max_side_px", [640, 2048])
 def test_results_in_other_forms_say_the_same(tools: Any, tmp_path: Path, max_side_px: int) -> None:
     study = write_planted_study(tmp_path, 8, BREAST_WITH_AIR_ON_BOTH_SIDES)
-    picture = ResultVariant(kind="heatmap", max_side_px=max_side_px)
-    wanted = frozenset({picture, ResultVariant(kind="measurement_sr", sr_class="comprehensive")})
+    heatmap, summary = (ResultVariant(kind=kind, max_side_px=max_side_px) for kind in ("heatmap", "summary"))
+    wanted = frozenset({heatmap, summary, ResultVariant(kind="measurement_sr", sr_class="comprehensive")})
     assert faults(study, tools, variants=wanted) == set()
 
 
@@ -225,7 +233,7 @@ def test_references_to_another_view_are_noticed(tools: Any, tmp_path: Path) -> N
                 element.value = exchanged[element.value]
 
     seen = faults(study, tools, spoil=refer_to_the_next)
-    expected = {*ON_THE_SPOT, "library entry", "grey", "hot spot"}
+    expected = {*ON_THE_SPOT, "library entry", "grey", "hot spot"} - {"box on the thumbnail"}
     assert {f"{what}: {planted.name}" for what in expected for planted in study} <= seen
 
 
@@ -246,7 +254,8 @@ def test_a_picture_that_is_turned_is_noticed(tools: Any, tmp_path: Path, turn: C
         return replace(image, display=np.ascontiguousarray(turn(image.display)))
 
     study = write_planted_study(tmp_path, 11, Variant(), TWO_VIEWS)
-    assert faults(study, tools, edit=turned) == {f"grey: {planted.name}" for planted in study}
+    seen = faults(study, tools, edit=turned)
+    assert {f"{what}: {planted.name}" for what in ("grey", "thumbnail") for planted in study} <= seen
 
 
 def test_an_inverted_picture_is_noticed(tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,3 +277,14 @@ def test_a_forgotten_magnification_is_noticed(tools: Any, tmp_path: Path, monkey
     monkeypatch.setattr(headers, "_breast_plane_spacing_mm", at_the_detector)
     study = write_planted_study(tmp_path, 11, Variant(magnification=1.8), TWO_VIEWS)
     assert {f"CAD size in mm: {planted.name}" for planted in study} <= faults(study, tools)
+
+
+@pytest.mark.parametrize("factor", [None, 1.0])
+def test_a_length_bar_at_the_detector_is_noticed(tools: Any, tmp_path: Path, factor: float | None) -> None:
+    def without_factor(image: ReportedImage) -> ReportedImage:
+        header = deepcopy(image.header)
+        header.EstimatedRadiographicMagnificationFactor = factor
+        return replace(image, header=header)
+
+    study = write_planted_study(tmp_path, 11, Variant(magnification=1.8), TWO_VIEWS)
+    assert faults(study, tools, edit=without_factor) == {f"length bar: {planted.name}" for planted in study}
