@@ -46,10 +46,15 @@ INDIVIDUAL_IMPRESSION = Code("111034", "DCM", "Individual Impression/Recommendat
 IMPRESSION_DESCRIPTION = Code("111033", "DCM", "Impression Description")
 RENDERING_INTENT = Code("111056", "DCM", "Rendering Intent")
 SINGLE_IMAGE_FINDING = Code("111059", "DCM", "Single Image Finding")
+COMPOSITE_FEATURE = Code("111015", "DCM", "Composite Feature")
+COMPOSITE_TYPE = Code("111016", "DCM", "Composite type")
+SCOPE_OF_FEATURE = Code("111057", "DCM", "Scope of Feature")
+CERTAINTY_OF_FEATURE = Code("111011", "DCM", "Certainty of Feature")
 CERTAINTY_OF_FINDING = Code("111012", "DCM", "Certainty of Finding")
 PROBABILITY_OF_CANCER = Code("111047", "DCM", "Probability of cancer")
 CENTER = Code("111010", "DCM", "Center")
 OUTLINE = Code("111041", "DCM", "Outline")
+NUMBER_OF_CALCIFICATIONS = Code("111038", "DCM", "Number of calcifications")
 CALCIFICATION_DISTRIBUTION = Code("111008", "DCM", "Calcification Distribution")
 SUMMARY_OF_DETECTIONS = Code("111064", "DCM", "Summary of Detections")
 SUCCESSFUL_DETECTIONS = Code("111063", "DCM", "Successful Detections")
@@ -60,10 +65,14 @@ SUCCESSFUL_ANALYSES = Code("111062", "DCM", "Successful Analyses")
 FAILED_ANALYSES = Code("111024", "DCM", "Failed Analyses")
 ANALYSIS_PERFORMED = Code("111004", "DCM", "Analysis Performed")
 
-# CID 6014, single image findings; CID 6012, distribution; CID 6043, analyses
+# CID 6014, single image findings, also in CID 6016, composite features; CID 6012, distribution; CID 6043, analyses
 CALCIFICATION_CLUSTER = Code("129769006", "SCT", "Calcification Cluster")
 GROUPED_DISTRIBUTION = Code("129766004", "SCT", "Grouped calcification distribution")
 INDIVIDUAL_IMPRESSION_ANALYSIS = Code("111233", "DCM", "Individual Impression / Recommendation Analysis")
+
+# CID 6035, how the findings of a composite are related; CID 6036, its scope
+RELATED_SPATIALLY = Code("111154", "DCM", "Target content items are related spatially")
+ON_MULTIPLE_IMAGES = Code("111158", "DCM", "Feature detected on multiple images")
 
 # CID 6034, rendering intent
 PRESENTATION_REQUIRED = Code("111150", "DCM", "Presentation Required: Rendering device is expected to present")
@@ -178,6 +187,7 @@ DEVICE_OBSERVER_SERIAL_NUMBER = Code("121016", "DCM", "Device Observer Serial Nu
 # Units (UCUM, PS3.16 CID 7460 and 7181)
 PERCENT = Code("%", "UCUM", "Percent")
 MILLIMETER = Code("mm", "UCUM", "millimeter")
+NO_UNITS = Code("1", "UCUM", "no units")
 PIXELS = Code("{pixels}", "UCUM", "pixels")
 
 # Private: what the node concluded about a study and about a breast; never the code of a diagnosis or an assay

@@ -171,6 +171,26 @@ def scoord_item(
     return item
 
 
+def center_px(box_px: tuple[float, float, float, float]) -> tuple[float, float]:
+    """Centre of a box ``(x0, y0, x1, y1)``, as ``(column, row)``."""
+    x0, y0, x1, y1 = box_px
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def closed_outline_px(box_px: tuple[float, float, float, float]) -> list[tuple[float, float]]:
+    """Corners of a box ``(x0, y0, x1, y1)``, clockwise from the upper left one, which is repeated (PS3.3 C.18.6.1.2).
+
+    Raises
+    ------
+    ValueError
+        The box has no area, as FL holds it: no reader could draw the outline.
+    """
+    x0, y0, x1, y1 = (float(np.float32(value)) for value in box_px)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError("an outline needs an area")
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+
+
 def by_reference(relationship: Relationship, position: Sequence[int]) -> Dataset:
     """Refer to another item of the tree by its position, e.g. ``(1, 2, 3)`` (PS3.3 C.17.3.2.5)."""
     item = Dataset()

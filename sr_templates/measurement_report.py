@@ -1,7 +1,8 @@
 """Imaging Measurement Report: TID 1500 in Comprehensive 3D SR (PS3.16), which also general viewers draw.
 
-One function a template. What holds for the whole exam is a qualitative evaluation, not a measurement group without
-coordinates, which common viewers cannot open.
+The same tree as Comprehensive SR is for destinations that know no other: all its coordinates are of images, none of
+space. One function a template. What holds for the whole exam, a breast or an image is a qualitative evaluation, where
+TID 1500 has room for codes and text only; a measurement group without coordinates is what common viewers cannot open.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from pydicom import Dataset
 
 from sr_templates import codes
+from sr_templates.algorithm_identification import tid_4019
 from sr_templates.content import (
+    closed_outline_px,
     code_item,
     container,
     date_item,
@@ -22,7 +25,7 @@ from sr_templates.content import (
     time_item,
     uid_item,
 )
-from sr_templates.contract import ReportedAlgorithm, ReportedImage, ResultObject, ResultVariant, StudyReport
+from sr_templates.contract import ReportedImage, ResultObject, ResultVariant, StudyReport
 from sr_templates.document import RESEARCH_USE, ReportDocument, finish
 from sr_templates.evidence import (
     patient_orientation,
@@ -35,7 +38,6 @@ from sr_templates.evidence import (
 from sr_templates.identity import algorithm_parameters, device_uid
 from sr_templates.wording import NumberedFinding, clipped_box_px, numbered_findings, study_sentences
 
-SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.34"
 SERIES_NUMBER = 9002
 SERIES_DESCRIPTION = "AI measurements (research use)"
 
@@ -49,17 +51,24 @@ def make_measurement_report(report: StudyReport, variant: ResultVariant) -> tupl
     ----------
     report : StudyReport
         At least one instance; images need not be analysed, nor be there at all.
+    variant : ResultVariant
+        Comprehensive 3D SR or Comprehensive SR.
 
     Returns
     -------
     tuple of ResultObject
         One object: silence must never look like "no findings".
+
+    Raises
+    ------
+    ValueError
+        A finding lies outside of its image.
     """
     document = ReportDocument(
         report,
         tid_1500(report),
         variant=variant,
-        sop_class_uid=SOP_CLASS_UID,
+        sop_class_uid=variant.sop_class_uid,
         series_number=SERIES_NUMBER,
         series_description=SERIES_DESCRIPTION,
     )
@@ -160,8 +169,7 @@ def tid_1410(report: StudyReport, numbered: NumberedFinding) -> Dataset:
         if image.laterality is None
         else [code_item("HAS CONCEPT MOD", codes.LATERALITY, codes.SIDE[image.laterality])]
     )
-    x0, y0, x1, y1 = clipped_box_px(image, finding)
-    outline = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    outline = closed_outline_px(clipped_box_px(image, finding))
     selected = image_item("SELECTED FROM", codes.SOURCE, source, frame_number=finding.frame_number)
     children = [
         text_item("HAS OBS CONTEXT", codes.TRACKING_IDENTIFIER, numbered.title),
@@ -169,19 +177,14 @@ def tid_1410(report: StudyReport, numbered: NumberedFinding) -> Dataset:
         code_item("CONTAINS", codes.FINDING, codes.CALCIFICATION_CLUSTER),
         scoord_item("CONTAINS", codes.IMAGE_REGION, "POLYLINE", outline, [selected]),
         code_item("HAS CONCEPT MOD", codes.FINDING_SITE, codes.BREAST, side),
-        *(item for a in report.algorithms if a.name == finding.algorithm for item in tid_4019(a)),
+        *(item for a in report.algorithms if a.name == finding.algorithm for item in tid_4019("HAS CONCEPT MOD", a)),
         num_item("CONTAINS", codes.PROBABILITY_OF_CANCER, 100 * finding.malignancy, codes.PERCENT),
         num_item("CONTAINS", codes.CERTAINTY_OF_FINDING, 100 * finding.score, codes.PERCENT),
     ]
+    count = finding.calcification_count
+    if count is not None:
+        children.append(num_item("CONTAINS", codes.NUMBER_OF_CALCIFICATIONS, count, codes.NO_UNITS))
     return container("CONTAINS", codes.MEASUREMENT_GROUP, children, continuity="CONTINUOUS")
-
-
-def tid_4019(algorithm: ReportedAlgorithm) -> Iterator[Dataset]:
-    """TID 4019 Algorithm Identification, as a modifier of what it is included in."""
-    yield text_item("HAS CONCEPT MOD", codes.ALGORITHM_NAME, algorithm.name)
-    yield text_item("HAS CONCEPT MOD", codes.ALGORITHM_VERSION, algorithm.version)
-    for line in algorithm_parameters(algorithm):
-        yield text_item("HAS CONCEPT MOD", codes.ALGORITHM_PARAMETERS, line)
 
 
 def qualitative_evaluations(report: StudyReport) -> Iterator[Dataset]:

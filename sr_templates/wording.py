@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ def breast_sentence(breast: ReportedBreast) -> str:
     return sentence + (f": {breast.reason}" if breast.reason else "")
 
 
-def image_sentence(image: ReportedImage) -> str:
+def image_sentence(report: StudyReport, image: ReportedImage) -> str:
     """Sentence on one image, with its UID, since names need not be unique."""
     sentence = f"{image_name(image)}: {result_sentence(image.outcome, image.reason)}"
     if image.outcome == "analysed":
@@ -83,25 +84,60 @@ def image_sentence(image: ReportedImage) -> str:
         sentence += f", {count} calcification finding{'' if count == 1 else 's'}"
     if image.malignancy is not None:
         sentence += f", probability of malignancy of the image {100 * image.malignancy:.1f} %"
+    if image.second_opinion is not None:
+        classifiers = [algorithm.name for algorithm in report.algorithms if algorithm.task == "classification"]
+        sentence += f", second opinion ({', '.join((*classifiers, 'whole image'))}): "
+        sentence += f"malignant {100 * image.second_opinion:.1f} %; it decides nothing"
     return f"{sentence} [{value_text(image.header, 'SOPInstanceUID')}]"
 
 
+def revision_sentence(report: StudyReport) -> str | None:
+    """Which results these replace; None in a first answer, and when the revision before gave none."""
+    if not report.replaces:
+        return None
+    before = max(replaced.revision for replaced in report.replaces)
+    return f"Revision {report.revision}, replaces the results of revision {before}"
+
+
 def study_sentences(report: StudyReport) -> Iterator[str]:
-    """All that the report says in words: study, breasts, images, other instances."""
+    """All that the report says in words: study, revision, breasts, images, other instances."""
     yield result_sentence(report.outcome, report.reason)
+    revision = revision_sentence(report)
+    if revision is not None:
+        yield revision
     yield from (breast_sentence(breast) for breast in report.breasts)
-    yield from (image_sentence(image) for image in report.images)
+    yield from (image_sentence(report, image) for image in report.images)
     for header, reason in report.other_instances:
         modality = value_text(header, "Modality")
         yield f"{modality or 'Instance'}: NOT ANALYSED: {reason} [{value_text(header, 'SOPInstanceUID')}]"
 
 
 def clipped_box_px(image: ReportedImage, finding: ReportedFinding) -> tuple[float, float, float, float]:
-    """Box of a finding within the stored image, ``(x0, y0, x1, y1)``; unclipped if the header states no size."""
+    """Box of a finding within the stored image, at least one pixel wide and high, so that it can be drawn.
+
+    Returns
+    -------
+    tuple of float
+        ``(x0, y0, x1, y1)``; not limited on the far side if the header states no size.
+
+    Raises
+    ------
+    ValueError
+        The box is turned round, not finite, or more than a pixel outside of the image, so that its coordinates are
+        wrong. A mark in a wrong place is worse than an answer that says that the analysis failed.
+    """
     x0, y0, x1, y1 = finding.box_px
-    columns, rows = valid_number(image.header, "Columns"), valid_number(image.header, "Rows")
-    if columns:
-        x0, x1 = min(max(x0, 0.0), columns), min(max(x1, 0.0), columns)
-    if rows:
-        y0, y1 = min(max(y0, 0.0), rows), min(max(y1, 0.0), rows)
+    x0, x1 = _clipped_side_px(x0, x1, valid_number(image.header, "Columns"))
+    y0, y1 = _clipped_side_px(y0, y1, valid_number(image.header, "Rows"))
     return x0, y0, x1, y1
+
+
+def _clipped_side_px(low: float, high: float, size: int | None) -> tuple[float, float]:
+    limit = float(size) if size else math.inf
+    if not (low <= high and high >= -1.0 and low <= limit + 1.0 and math.isfinite(high - low)):
+        raise ValueError("a finding lies outside of its image")
+    low, high = min(max(low, 0.0), limit), min(max(high, 0.0), limit)
+    if high - low < 1.0:
+        low = min(max((low + high - 1.0) / 2, 0.0), max(limit - 1.0, 0.0))
+        high = low + 1.0
+    return low, high
