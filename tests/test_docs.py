@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 
+from node import conformance
+from node.conformance_objects import objects_of
 from node.settings import Settings, load_settings
 from node.settings_sources import Key, keys_of
 from node.settings_table import with_tables
+from sr_templates.codes import PRIVATE_SCHEME
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS_MD = ROOT / "docs" / "SETTINGS.md"
+CONFORMANCE_MD = ROOT / "docs" / "CONFORMANCE.md"
 EXAMPLE = ROOT / "deploy" / "mammonode.toml"
 KEYS = list(keys_of(Settings))
 
@@ -26,6 +32,51 @@ def every_key_given(text: str) -> str:
 def test_the_tables_of_settings_are_those_of_the_program() -> None:
     document = SETTINGS_MD.read_text(encoding="utf-8")
     assert document == with_tables(document), "run: make docs"
+
+
+def test_the_tables_of_the_conformance_statement_are_those_of_the_program() -> None:
+    document = CONFORMANCE_MD.read_text(encoding="utf-8")
+    assert document == conformance.with_tables(document), "run: make docs"
+
+
+def test_a_conformance_statement_must_have_every_table_once() -> None:
+    document = CONFORMANCE_MD.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="each of these tables"):
+        conformance.with_tables(document.replace("<!-- table: private codes,", "<!-- table: other codes,"))
+
+
+def test_every_private_code_that_the_results_use_is_in_the_conformance_statement() -> None:
+    statement = conformance.private_codes()
+    used = {
+        item.CodeValue
+        for variant in conformance.variants()
+        for made in objects_of(variant)
+        for item in coded_items(made)
+        if item.CodingSchemeDesignator == PRIVATE_SCHEME
+    }
+    assert used
+    assert all(f"| {value} |" in statement for value in used)
+
+
+def test_every_code_of_the_results_is_in_the_conformance_statement() -> None:
+    known = {(code.scheme, code.value) for code in conformance.all_codes()}
+    used = {
+        (item.CodingSchemeDesignator, item.CodeValue)
+        for variant in conformance.variants()
+        for made in objects_of(variant)
+        for item in coded_items(made)
+    }
+    copied = {item for item in used if item[0] not in {"DCM", "SCT", "UMLS", "UCUM", "RFC5646", PRIVATE_SCHEME}}
+    assert used - copied <= known
+
+
+def coded_items(dataset: Dataset) -> Iterator[Dataset]:
+    """Every coded entry at any depth (PS3.3 8.8)."""
+    for element in dataset:
+        for item in element.value if element.VR == "SQ" else ():
+            if "CodeValue" in item:
+                yield item
+            yield from coded_items(item)
 
 
 def test_a_document_without_the_marks_is_refused() -> None:
