@@ -46,7 +46,7 @@ OTHERS: Final = [
     Variant(turned="rotated", imager_spacing_mm=(0.07, 0.07), labelled=True),
     Variant(imager_spacing_mm=(0.05, 0.05), air_px=(90, 35)),
     Variant(turned="mirrored", imager_spacing_mm=(0.07, 0.1), monochrome1=True),
-    Variant(imager_spacing_mm=(0.1, 0.05), magnification=1.2, air_px=(0, 70)),
+    Variant(imager_spacing_mm=(0.1, 0.07), magnification=1.2, air_px=(0, 70)),
     Variant(turned="mirrored", air_px=(60, 0), labelled=True, pixels="16 bit", imager_spacing_mm=(0.07, 0.07)),
     Variant(air_px=(40, 80), air_noise=0.01, labelled=True, pixels="16 bit", monochrome1=True),
     Variant(turned="rotated", pixels="signed", monochrome1=True, magnification=1.8),
