@@ -81,14 +81,19 @@ def _run(library: ImageLibrary, algorithm: ReportedAlgorithm) -> _Run | None:
 
 
 def _breast_rule_run(report: StudyReport, library: ImageLibrary) -> _Run | None:
-    """Run of the rule over the analysed images of each breast that has a status; a composite feature is its result."""
+    """Run of the rule over each breast that has a status, of which a composite feature is the result.
+
+    It lacks the images that were not analysed; None when no breast has a status.
+    """
     sides = {breast.laterality for breast in report.breasts if breast.status != "not_analysed"}
-    images = [i for i in library.images() if i.laterality in sides and i.outcome == "analysed"]
-    detectors = [a for a in report.algorithms if a.task == "detection"]
-    if not images or not detectors:
+    images = list(library.images())
+    used = [image for image in images if image.outcome == "analysed" and image.laterality in sides]
+    lacking = [image for image in images if image.outcome != "analysed"]
+    detectors = [algorithm for algorithm in report.algorithms if algorithm.task == "detection"]
+    if not used or not detectors:
         return None
     detector = detectors[0]
-    return _Run(identification=lambda: breast_rule_tid_4019("HAS PROPERTIES", detector), succeeded=images, failed=())
+    return _Run(identification=lambda: breast_rule_tid_4019("HAS PROPERTIES", detector), succeeded=used, failed=lacking)
 
 
 def _summary(

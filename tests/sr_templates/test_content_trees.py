@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from io import BytesIO
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from pydicom import Dataset, dcmread
 
-from sr_templates.contract import StudyReport, plain_variants
-from sr_templates.registry import make_objects
-
-
-def tree(report: StudyReport, kind: str) -> Dataset:
-    (made,) = make_objects(report, plain_variants(kind))  # type: ignore[arg-type]  # the kinds are literals here
-    return dcmread(BytesIO(made.content))
-
-
-def name(item: Dataset) -> str | None:
-    return item.ConceptNameCodeSequence[0].CodeValue if "ConceptNameCodeSequence" in item else None
-
-
-def children(item: Dataset, code: str | None = None) -> list[Dataset]:
-    return [child for child in item.get("ContentSequence", []) if code is None or name(child) == code]
-
-
-def only(item: Dataset, *path: str) -> Dataset:
-    for code in path:
-        (item,) = children(item, code)
-    return item
-
-
-def walk(item: Dataset) -> Iterator[Dataset]:
-    for child in children(item):
-        yield child
-        yield from walk(child)
-
-
-def value(item: Dataset) -> str:
-    return str(item.ConceptCodeSequence[0].CodeValue)
-
-
-def at(root: Dataset, position: list[int]) -> Dataset:
-    item = root
-    for index in list(position)[1:]:
-        item = item.ContentSequence[index - 1]
-    return item
-
+from sr_templates.content import closed_outline_px
+from sr_templates.contract import ReportedBreast, ResultVariant, StudyReport
+from tests.sr_templates.content_tree import at, children, name, number, only, texts, tree, tree_of, value, walk
 
 SUMMARIES = {
     "with_findings": ("111242", "111222", "111222"),
@@ -107,8 +69,7 @@ def test_cad_coordinates_are_those_of_the_box_on_its_image(factory: SimpleNamesp
         target = at(root, children(center)[0].ReferencedContentItemIdentifier)
         header = report.images[0].header
         assert target.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
-        probability = only(item, "111047").MeasuredValueSequence[0].NumericValue
-        assert float(probability) == pytest.approx(100 * source.malignancy)
+        assert number(only(item, "111047")) == pytest.approx(100 * source.malignancy)
 
 
 def test_a_box_is_clipped_to_its_image(factory: SimpleNamespace) -> None:
@@ -118,17 +79,174 @@ def test_a_box_is_clipped_to_its_image(factory: SimpleNamespace) -> None:
     assert list(outline.GraphicData)[:6] == [0, 10, 120, 10, 120, 160]
 
 
-def test_a_frame_with_a_finding_has_its_own_library_entry(factory: SimpleNamespace) -> None:
+# all but the last touch an edge of the image, of which a rounded box may miss by less than a pixel
+EDGE_BOXES = [
+    (-3.0, -4.0, 0.25, 20.0),
+    (-0.5, 10.0, 0.0, 30.0),
+    (119.99999999, 159.9, 120.0, 160.0),
+    (120.0, 10.0, 120.6, 30.0),
+    (10.0, 160.2, 30.0, 160.9),
+    (50.0, 60.0, 50.0, 60.0),
+]
+
+
+@pytest.mark.parametrize("kind", ["cad_sr", "measurement_sr"])
+@pytest.mark.parametrize("box", EDGE_BOXES)
+def test_an_outline_is_closed_has_an_area_and_lies_in_the_image(
+    factory: SimpleNamespace, kind: str, box: tuple[float, float, float, float]
+) -> None:
+    image = factory.mammogram(1, "R", "CC", findings=(factory.finding(box_px=box),))
+    items = list(walk(tree(factory.study_report((image,)), kind)))
+    (data,) = [list(item.GraphicData) for item in items if name(item) in {"111041", "111030"}]
+    corners = list(zip(data[::2], data[1::2], strict=True))
+    assert len(corners) == 5
+    assert corners[0] == corners[-1]
+    (left, top), (right, bottom) = corners[0], corners[2]
+    assert 0 <= left <= right - 1 <= 119
+    assert 0 <= top <= bottom - 1 <= 159
+    for center in (item.GraphicData for item in items if name(item) == "111010"):
+        assert left < center[0] < right
+        assert top < center[1] < bottom
+
+
+@pytest.mark.parametrize("kind", ["cad_sr", "measurement_sr"])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (130.0, 10.0, 150.0, 30.0),
+        (10.0, -40.0, 30.0, -2.0),
+        (30.0, 10.0, 10.0, 30.0),
+        (10.0, float("nan"), 30.0, 30.0),
+        (10.0, 10.0, 30.0, float("inf")),
+    ],
+)
+def test_a_box_that_is_not_on_its_image_is_never_drawn_somewhere_else(
+    factory: SimpleNamespace, kind: str, box: tuple[float, float, float, float]
+) -> None:
+    image = factory.mammogram(1, "R", "CC", findings=(factory.finding(), factory.finding(box_px=box)))
+    with pytest.raises(ValueError, match="outside of its image"):
+        tree(factory.study_report((image,)), kind)
+
+
+@pytest.mark.parametrize("box", [(5.0, 5.0, 5.0, 9.0), (5.0, 9.0, 7.0, 9.0), (5000.0, 5.0, 5000.0001, 9.0)])
+def test_an_outline_without_an_area_cannot_be_made(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="area"):
+        closed_outline_px(box)
+
+
+def tomosynthesis(factory: SimpleNamespace) -> StudyReport:
     header = factory.mammogram_header(1, "R", "CC", SOPClassUID="1.2.840.10008.5.1.4.1.1.13.1.3", NumberOfFrames=20)
-    found = factory.finding(frame_number=7)
-    report = factory.study_report((factory.mammogram(1, "R", "CC", header=header, findings=(found,)),))
-    root = tree(report, "cad_sr")
+    found = (factory.finding(frame_number=9), factory.finding(60, 20, frame_number=7))
+    report: StudyReport = factory.study_report((factory.mammogram(1, "R", "CC", header=header, findings=found),))
+    return report
+
+
+def test_each_frame_with_a_finding_has_its_own_library_entry(factory: SimpleNamespace) -> None:
+    root = tree(tomosynthesis(factory), "cad_sr")
     frames = [i.ReferencedSOPSequence[0].get("ReferencedFrameNumber") for i in children(only(root, "111028"))]
-    assert frames == [None, 7]
-    selected = children(only(root, "111017", "111034", "111059", "111041"))[0]
-    assert list(selected.ReferencedContentItemIdentifier) == [1, 2, 2]
-    region = only(tree(report, "measurement_sr"), "126010", "125007", "111030")
-    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber == 7
+    assert frames == [None, 7, 9]
+    findings = children(only(root, "111017", "111034"), "111059")
+    for finding, frame in zip(findings, (9, 7), strict=True):
+        for code in ("111010", "111041"):
+            position = children(only(finding, code))[0].ReferencedContentItemIdentifier
+            assert at(root, position).ReferencedSOPSequence[0].ReferencedFrameNumber == frame
+    performed = only(root, "111064", "111063", "111022")
+    detected = [c.ReferencedContentItemIdentifier for c in children(performed) if "ValueType" not in c]
+    assert [list(position) for position in detected] == [[1, 2, 1]], "the image was searched, not some frames of it"
+
+
+def test_a_region_of_the_measurement_report_names_its_frame(factory: SimpleNamespace) -> None:
+    groups = children(only(tree(tomosynthesis(factory), "measurement_sr"), "126010"), "125007")
+    images = [only(group, "111030").ContentSequence[0].ReferencedSOPSequence[0] for group in groups]
+    assert [image.ReferencedFrameNumber for image in images] == [9, 7]
+
+
+def test_items_of_a_single_image_finding_stand_in_the_order_of_the_template(factory: SimpleNamespace) -> None:
+    item = only(tree(factory.one_view(), "cad_sr"), "111017", "111034", "111059")
+    parameters = ["111002"] * 4
+    expected = ["111056", "112039", "112040", "111001", "111003", *parameters, "111012", "111047"]
+    assert [name(child) for child in children(item)] == [*expected, "111010", "111041", "111008"]
+
+
+def test_calcifications_are_counted_where_the_algorithm_counts_them(factory: SimpleNamespace) -> None:
+    found = (factory.finding(calcification_count=12), factory.finding(60, 20))
+    report = factory.study_report((factory.mammogram(1, "R", "CC", findings=found),))
+    counted, uncounted = children(only(tree(report, "cad_sr"), "111017", "111034"), "111059")
+    groups = children(only(tree(report, "measurement_sr"), "126010"), "125007")
+    for item in (counted, groups[0]):
+        measured = only(item, "111038").MeasuredValueSequence[0]
+        assert measured.NumericValue == 12
+        assert measured.MeasurementUnitsCodeSequence[0].CodeValue == "1"
+    assert not children(counted, "111008")
+    assert value(only(uncounted, "111008")) == "129766004"
+    assert not [item for item in (uncounted, groups[1]) if children(item, "111038")]
+
+
+@pytest.mark.parametrize("kind", ["cad_sr", "measurement_sr"])
+def test_the_second_opinion_is_told_and_that_it_decides_nothing(factory: SimpleNamespace, kind: str) -> None:
+    classifier = factory.detector(name="SPPNet", task="classification")
+    asked, not_asked = factory.mammogram(1, "R", "CC", second_opinion=0.1234), factory.mammogram(2, "L", "CC")
+    root = tree(factory.study_report((asked, not_asked), algorithms=(factory.detector(), classifier)), kind)
+    told = [line for line in texts(root).splitlines() if "second opinion" in line]
+    assert len(told) == 1
+    assert told[0].startswith("R CC: Analysed")
+    assert "second opinion (SPPNet, whole image): malignant 12.3 %; it decides nothing [" in told[0]
+    assert not [item for item in walk(root) if name(item) == "125007"]
+
+
+def test_an_algorithm_that_was_not_attempted_is_not_mentioned_among_those_performed(factory: SimpleNamespace) -> None:
+    second = factory.detector(name="Second", status="not_attempted", weights_sha256=None, reason="no weights installed")
+    root = tree(factory.study_report(factory.four_views(), algorithms=(factory.detector(), second)), "cad_sr")
+    assert value(only(root, "111064")) == "111222"
+    assert only(root, "111064", "111063", "111022", "111001").TextValue == "FPNNet"
+    assert value(only(root, "111017")) == "111243", "not all algorithms succeeded"
+
+
+@pytest.mark.parametrize(
+    ("classifier", "status", "containers"),
+    [
+        ("succeeded", "111222", ["111062"]),
+        ("partially_succeeded", "111223", ["111062", "111024"]),
+        ("failed", "111223", ["111062", "111024"]),
+        ("not_attempted", "111222", ["111062"]),
+    ],
+)
+def test_the_breast_rule_is_an_analysis_beside_the_classifier(
+    factory: SimpleNamespace, classifier: str, status: str, containers: list[str]
+) -> None:
+    left = ReportedBreast(laterality="L", status="no_calcification", confidence=None, views=("CC", "MLO"))
+    right = ReportedBreast(laterality="R", status="not_analysed", confidence=None, views=())
+    algorithms = (factory.detector(), factory.detector(name="SPPNet", task="classification", status=classifier))
+    root = tree(factory.study_report(factory.four_views(), algorithms=algorithms, breasts=(left, right)), "cad_sr")
+    analyses = only(root, "111065")
+    assert value(analyses) == status
+    assert [name(child) for child in children(analyses)] == containers
+    performed = children(only(analyses, "111062"), "111004")
+    assert only(performed[-1], "111001").TextValue == "FPNNet breast rule"
+    positions = [child.ReferencedContentItemIdentifier for child in children(performed[-1]) if "ValueType" not in child]
+    assert [list(position) for position in positions] == [[1, 2, 2], [1, 2, 4]], "the images of the left breast"
+
+
+def test_the_breast_rule_lacks_the_images_that_were_not_analysed(factory: SimpleNamespace) -> None:
+    left = ReportedBreast(laterality="L", status="no_calcification", confidence=None, views=("CC",))
+    report = factory.partial()
+    root = tree(replace(report, breasts=(left,)), "cad_sr")
+    assert value(only(root, "111065")) == value(only(root, "111064")) == "111223"
+    for container, expected in (("111062", [[1, 2, 2]]), ("111024", [[1, 2, 4]])):
+        performed = only(root, "111065", container, "111004")
+        positions = [child.ReferencedContentItemIdentifier for child in children(performed) if "ValueType" not in child]
+        assert [list(position) for position in positions] == expected
+
+
+def test_both_forms_of_the_measurement_report_hold_the_same_tree(factory: SimpleNamespace) -> None:
+    report = factory.with_findings()
+    space = tree_of(report, ResultVariant(kind="measurement_sr"))
+    plain = tree_of(report, ResultVariant(kind="measurement_sr", sr_class="comprehensive"))
+    assert space.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
+    assert plain.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
+    assert space.SOPInstanceUID != plain.SOPInstanceUID
+    assert space.SeriesInstanceUID != plain.SeriesInstanceUID
+    assert space.ContentSequence == plain.ContentSequence
 
 
 def test_the_measurement_report_holds_one_closed_region_a_finding(factory: SimpleNamespace) -> None:
@@ -159,7 +277,7 @@ def test_no_findings_means_no_measurement_group_but_a_statement(factory: SimpleN
     root = tree(factory.none_found(), "measurement_sr")
     assert not [item for item in walk(root) if name(item) == "125007"]
     assert value(only(root, "C0034375", "OUTCOME")) == "ANALYSED"
-    assert any("0 calcification findings" in item.TextValue for item in walk(root) if "TextValue" in item)
+    assert "0 calcification findings" in texts(root)
 
 
 def test_breast_status_is_a_private_prediction_never_a_diagnosis(factory: SimpleNamespace) -> None:
@@ -173,9 +291,9 @@ def test_breast_status_is_a_private_prediction_never_a_diagnosis(factory: Simple
 def test_reasons_are_words_in_the_tree_of_both_reports(factory: SimpleNamespace) -> None:
     report = factory.not_attempted()
     for kind in ("cad_sr", "measurement_sr"):
-        texts = " ".join(item.TextValue for item in walk(tree(report, kind)) if "TextValue" in item)
-        assert "NOT ANALYSED: no weights installed" in texts
-        assert "not attempted, no weights installed" in texts
+        told = texts(tree(report, kind))
+        assert "NOT ANALYSED: no weights installed" in told
+        assert "not attempted, no weights installed" in told
 
 
 def test_evidence_lists_every_instance_images_or_not(case: tuple[str, StudyReport]) -> None:

@@ -28,8 +28,8 @@ REPORTS = (
     "dose_report_only",
 )
 
-# PixelMed spells the meaning of 111025 with two spaces; PS3.16 with one
-PIXELMED_NOISE = re.compile(r"Warning: .*\(111025,DCM,\"Failed  Detections\"\).*different code meaning")
+# PixelMed spells the meanings of 111024 and 111025 with two spaces; PS3.16 with one
+PIXELMED_NOISE = re.compile(r"Warning: .*\(11102[45],DCM,\"Failed  (Detections|Analyses)\"\).*different code meaning")
 # XPath limits that a Java newer than PixelMed sets too low for its templates
 PIXELMED_OPTIONS = tuple(f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("TotalOp", "ExprOp", "ExprGrp"))
 VALIDATE_ALL = """
