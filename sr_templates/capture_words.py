@@ -82,11 +82,17 @@ def algorithm_lines(report: StudyReport) -> Iterator[Line]:
         words = f"{algorithm.name} {algorithm.version}, {_weights_words(algorithm)}" + (f", {point}" if point else "")
         yield Line(text=text(words), color=QUIET)
         if algorithm.status != "succeeded":
-            status = algorithm.status.replace("_", " ")
-            why = f": {algorithm.reason}" if algorithm.reason else ""
-            yield Line(text=text(f"{algorithm.name} {status}{why}"), color=WARNING)
+            yield Line(text=text(f"{algorithm.name} {_status_words(algorithm)}"), color=WARNING)
     if not report.algorithms:
         yield Line(text="No model ran", color=QUIET)
+
+
+def _status_words(algorithm: ReportedAlgorithm) -> str:
+    """Status and reason; a reason may begin with the status."""
+    status = algorithm.status.replace("_", " ")
+    if not algorithm.reason:
+        return status
+    return algorithm.reason if algorithm.reason.startswith(status) else f"{status}: {algorithm.reason}"
 
 
 def _weights_words(algorithm: ReportedAlgorithm) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -89,7 +90,7 @@ def _wrap(line: Line, width_px: float, font_px: int) -> Iterator[Line]:
             yield replace(line, text=current)
         current = word
         while size.getlength(current) > width_px and len(current) > 1:
-            fits = next(n for n in range(len(current) - 1, 0, -1) if n == 1 or size.getlength(current[:n]) <= width_px)
+            fits = max(1, bisect_right(range(len(current)), width_px, key=lambda n: size.getlength(current[:n])) - 1)
             yield replace(line, text=current[:fits])
             current = current[fits:]
     yield replace(line, text=current)

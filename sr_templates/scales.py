@@ -133,13 +133,12 @@ def blend(grey: NDArray[np.float32], activation: NDArray[np.float32] | None) -> 
     numpy.ndarray
         Shape ``(rows, columns, 3)``, uint8, RGB.
     """
-    rgb = np.repeat(grey[..., None], 3, axis=2)
-    if activation is not None:
-        resized = Image.fromarray(np.clip(np.nan_to_num(activation), 0, 1).astype(np.float32)).resize(
-            (grey.shape[1], grey.shape[0]), Image.Resampling.BILINEAR
-        )
-        heat = np.clip((np.asarray(resized) - _FLOOR) / (1 - _FLOOR), 0, 1)
-        color = np.stack([np.full_like(heat, 255), 60 + 180 * heat, np.full_like(heat, 20)], axis=2)
-        opacity = (_OPACITY * np.sqrt(heat))[..., None]
-        rgb = (rgb * (1 - opacity) + color * opacity).astype(np.float32)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    if activation is None:
+        return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+    resized = Image.fromarray(np.clip(np.nan_to_num(activation), 0, 1).astype(np.float32)).resize(
+        (grey.shape[1], grey.shape[0]), Image.Resampling.BILINEAR
+    )
+    heat = np.clip((np.asarray(resized) - _FLOOR) / (1 - _FLOOR), 0, 1)
+    color = np.stack([np.full_like(heat, 255), 60 + 180 * heat, np.full_like(heat, 20)], axis=2)
+    opacity = (_OPACITY * np.sqrt(heat))[..., None]
+    return np.clip(np.rint(grey[..., None] * (1 - opacity) + color * opacity), 0, 255).astype(np.uint8)

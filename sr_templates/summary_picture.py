@@ -13,6 +13,7 @@ from sr_templates.drawing import (
     BACKGROUND,
     MIN_SIDE_LIMIT_PX,
     RULE,
+    WARNING,
     Line,
     cut,
     draw_lines,
@@ -25,11 +26,13 @@ from sr_templates.drawing import (
 )
 from sr_templates.marks import Mark, PlacedMark, Placement, draw_marks, place_marks
 
-_PANEL_SHARES = (0.36, 0.42, 0.48, 0.55)
+MORE = Line(text="and more, in the structured report", color=WARNING)
+"""Stands where a small picture has no room for the rest of the panel."""
+
+_PANEL_SHARES = (0.36, 0.42, 0.48, 0.55, 0.66)
 _HANGING_PARTS = 2  # height of a row of standard views, in rows of small ones
 _SMALL_COLUMNS = 4
 _CAPTION_LINES = (3, 2, 1)
-_FRAME_ASPECT = 1.25  # height by width, where no image says another
 _LONG_LINE = 90
 
 
@@ -149,13 +152,14 @@ def render_summary(sheet: Sheet, *, max_side_px: int = 2048) -> SummaryPicture:
 
 
 def _with_less(sheet: Sheet) -> Sheet:
-    """Cut the longest line, in the panel first; then leave out the last lines of the panel."""
+    """Cut the longest line, in the panel first; then leave out the panel's last lines, and say so."""
     if (panel := shorter(sheet.panel, _LONG_LINE)) is not None:
         return replace(sheet, panel=panel)
     if (above := shorter(sheet.above, _LONG_LINE)) is not None:
         return replace(sheet, above=above)
-    if sheet.panel:
-        return replace(sheet, panel=sheet.panel[:-1])
+    kept = sheet.panel[:-1] if sheet.panel[-1:] == (MORE,) else sheet.panel
+    if kept:
+        return replace(sheet, panel=(*kept[:-1], MORE))
     raise ValueError("the images leave no room for words")
 
 
@@ -225,7 +229,7 @@ def _add_hanging_row(cursor: _Cursor, row: Sequence[Thumbnail], column_px: int, 
         start = font_px + column * (column_px + font_px // 4)
         left = start + (column_px - size[0] if column == 0 and len(row) == 2 else 0)
         caption = _fitting_caption(thumbnail, column_px - font_px, heights_px[1], font_px)
-        widest = max(text_width_px(line.text, font_px, line.scale) for line in caption)
+        widest = max((text_width_px(line.text, font_px, line.scale) for line in caption), default=0.0)
         caption_left = max(start, min(left, round(start + column_px - widest - font_px / 2)))
         area = (left, cursor.y_px, left + size[0], cursor.y_px + size[1])
         below = cursor.y_px + height + font_px // 4
@@ -264,8 +268,10 @@ def _fitting_caption(thumbnail: Thumbnail, width_px: int, height_px: int, font_p
 
 
 def _size_px(thumbnail: Thumbnail, width_px: int, height_px: int) -> tuple[int, int]:
-    """Size of an image that keeps its aspect within a cell, at least a pixel."""
-    rows, columns = thumbnail.display.shape if thumbnail.display is not None else (_FRAME_ASPECT, 1.0)
+    """Size of an image that keeps its aspect within a cell, at least a pixel; a frame fills the cell."""
+    if thumbnail.display is None:
+        return max(1, min(width_px, 2 * height_px)), max(1, min(height_px, 2 * width_px))
+    rows, columns = thumbnail.display.shape
     scale = min(width_px / columns, max(1, height_px) / rows)
     return max(1, round(columns * scale)), max(1, round(rows * scale))
 

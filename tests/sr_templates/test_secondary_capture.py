@@ -199,7 +199,7 @@ def with_boxes(corners: list[tuple[float, float, float, float]], tags: bool = Tr
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(corners=BOXES)
 def test_nothing_covers_a_finding_or_a_tag(corners: list[tuple[float, float, float, float]]) -> None:
     picture = with_boxes(corners)
