@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RJ
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time, from a table
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at import time, from a table
+    StorageCommitmentPushModel,
+    Verification,
+)
 
 from node.errors import SettingsInvalid
 from node.finding import Finding, error, ok, warning
@@ -95,6 +98,9 @@ def check_destinations(settings: Settings, *, timeout_s: float) -> Iterator[Find
         )
     for destination in settings.destination:
         yield _check_destination(settings, destination, timeout_s)
+        if destination.commitment and _is_loopback(settings.node.host) and not _is_loopback(destination.host):
+            text = f"{settings.node.host} is not reached from {destination.host}, whose commitment is to come there"
+            yield warning("node.host", text, 'set node.host = "0.0.0.0"')
 
 
 def _check_destination(settings: Settings, destination: DestinationSettings, timeout_s: float) -> Finding:
@@ -148,6 +154,8 @@ def _echo(
     ae.add_requested_context(Verification)
     for sop_class_uid in sorted({variant.sop_class_uid for variant in destination.variants}):
         ae.add_requested_context(sop_class_uid)
+    if destination.commitment:
+        ae.add_requested_context(StorageCommitmentPushModel)
     rejections: list[A_ASSOCIATE_RJ] = []
 
     def keep_rejection(event: evt.Event) -> None:
@@ -170,7 +178,7 @@ def _echo(
             text = f"{destination.host}:{destination.port} answers, but not as a DICOM node that takes such results"
             return error(subject, text, NO_DICOM_REMEDY)
         try:
-            return _verdict(subject, destination, association)
+            return _without_commitment(_verdict(subject, destination, association), destination, association)
         finally:
             association.release()
 
@@ -199,6 +207,17 @@ def _verdict(subject: str, destination: DestinationSettings, association: Associ
     if status.Status != 0x0000:
         return error(subject, f"{where} answered the echo with 0x{status.Status:04X}", "see the destination's log")
     return ok(subject, f"{where} answers and takes {', '.join(destination.results)}")
+
+
+def _without_commitment(found: Finding, destination: DestinationSettings, association: Association) -> Finding:
+    """The verdict, or that all is well but for storage commitment."""
+    if not destination.commitment or found.level != "ok":
+        return found
+    if any(context.abstract_syntax == StorageCommitmentPushModel for context in association.accepted_contexts):
+        return ok(found.subject, f"{found.text}; commits to what it stores")
+    text = f"{found.text}, but offers no storage commitment: results stay delivered, uncommitted"
+    remedy = f"let it be asked by {association.requestor.ae_title} ({StorageCommitmentPushModel})"
+    return warning(found.subject, text, f"{remedy}, or set destination.commitment = false")
 
 
 @contextmanager

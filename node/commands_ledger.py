@@ -98,13 +98,21 @@ def _detail(detail: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in detail.items() if value not in (None, "", {}))
 
 
+def state_words(state: str, commitment: str | None) -> str:
+    """Where a delivery stands, for people: what was sent is delivered, and the destination may be bound to keep it."""
+    if state != "sent":
+        return state
+    words = {"due": "commitment due", "requested": "commitment asked for", "committed": "committed"}
+    return f"delivered, {words.get(commitment or '', 'uncommitted')}"
+
+
 def _delivery(row: dict[str, Any]) -> tuple[Any, ...]:
     status = None if row["status"] is None else f"0x{row['status']:04X}"
     return (
         row["destination"],
         row["kind"],
         row["revision"],
-        row["state"],
+        state_words(row["state"], row["commitment"]),
         row["attempts"],
         status,
         row["comment"],

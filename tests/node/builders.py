@@ -85,6 +85,7 @@ def result_file(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: 
     dataset.SOPClassUID = sop_class_uid
     dataset.SOPInstanceUID = sop_instance_uid
     dataset.StudyInstanceUID = STUDY
+    dataset.SeriesInstanceUID = f"{STUDY}.8"
     dataset.PatientID = "1"
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = transfer_syntax_uid

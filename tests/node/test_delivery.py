@@ -5,19 +5,31 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MammographyCADSRStorage
+from pydicom.encaps import encapsulate
+from pydicom.pixels import pixel_array
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    MammographyCADSRStorage,
+)
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from node.backoff import backoff_s
 from node.delivery import Courier
 from node.ledger import Ledger
 from node.outbox import Outbox
+from node.scu import UNCOMPRESSED_FOR_PEER, UNDECODABLE
 from node.settings import TLSSettings
 from node.tls import server_context
 from sr_templates.contract import ResultKind, ResultObject, plain_variants
@@ -184,6 +196,63 @@ def test_a_peer_that_takes_only_implicit_vr_gets_the_same_data_set_in_it(
     got = dcmread(BytesIO(content))
     assert got.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
     assert got == dcmread(BytesIO(made.content))
+
+
+def jpeg_capture() -> ResultObject:
+    """A small colour capture in JPEG Baseline, as `capture_compression = "jpeg_baseline"` makes them."""
+    picture = np.zeros((32, 48, 3), np.uint8)
+    picture[8:24, 8:40] = (200, 30, 90)
+    stream = BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=92, subsampling="4:2:2")
+    plain = result("heatmap")
+    dataset = dcmread(BytesIO(plain.content))
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "YBR_FULL_422", 0
+    dataset.Rows, dataset.Columns = picture.shape[:2]
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.LossyImageCompression = "01"
+    dataset.PixelData = encapsulate([stream.getvalue()])
+    dataset["PixelData"].VR = "OB"
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return replace(plain, content=file.getvalue(), transfer_syntax_uid=JPEGBaseline8Bit)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_peer_that_takes_no_jpeg_gets_the_same_picture_uncompressed_under_the_same_uid(
+    ledger: Ledger, outbox: Outbox, clock: Clock, tmp_path: Path, syntax: str
+) -> None:
+    (made,) = publish(ledger, outbox, jpeg_capture())
+    with FakePacs(transfer_syntaxes=[syntax]) as simple:
+        courier_to(simple.port, outbox, clock, tmp_path).step()
+        got = simple.dataset(made.sop_instance_uid)
+    assert states(outbox) == [("sent", 0, 0, UNCOMPRESSED_FOR_PEER)]
+    assert got.file_meta.TransferSyntaxUID == syntax
+    assert (got.PhotometricInterpretation, got.LossyImageCompression) == ("RGB", "01")
+    shown = pixel_array(BytesIO(made.content))  # as every receiver of the JPEG would see it
+    assert (got.pixel_array == shown).all()
+    assert shown[16, 24].tolist() != shown[0, 0].tolist()
+
+
+def test_a_peer_that_takes_jpeg_gets_its_bytes(ledger: Ledger, outbox: Outbox, clock: Clock, tmp_path: Path) -> None:
+    (made,) = publish(ledger, outbox, jpeg_capture())
+    with FakePacs(transfer_syntaxes=[ExplicitVRLittleEndian, JPEGBaseline8Bit]) as modern:
+        courier_to(modern.port, outbox, clock, tmp_path).step()
+        assert data_set(modern.received[made.sop_instance_uid]) == data_set(made.content)
+    assert states(outbox) == [("sent", 0, 0, None)]
+
+
+def test_a_jpeg_that_cannot_be_decompressed_is_set_aside_and_the_others_go(
+    ledger: Ledger, outbox: Outbox, clock: Clock, tmp_path: Path
+) -> None:
+    whole = jpeg_capture()
+    start = whole.content.index(b"\xff\xd8")
+    broken = replace(whole, content=whole.content[:start] + bytes(len(whole.content) - start))
+    publish(ledger, outbox, result("cad_sr"), broken)
+    with FakePacs(transfer_syntaxes=[ExplicitVRLittleEndian]) as simple:
+        courier_to(simple.port, outbox, clock, tmp_path).step()
+    assert [(state, comment) for state, _, _, comment in states(outbox)] == [("sent", None), ("refused", UNDECODABLE)]
 
 
 def test_a_peer_that_takes_both_gets_the_bytes_as_they_are(

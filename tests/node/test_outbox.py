@@ -239,6 +239,27 @@ def test_send_again_brings_back_what_was_refused_or_given_up_and_nothing_else(le
     assert kinds(ledger)[-1] == "deliveries_retried"
 
 
+def test_send_everything_again_takes_what_was_sent_too_but_not_what_has_no_file_any_more(
+    ledger: Ledger, outbox: Outbox
+) -> None:
+    publish(ledger, outbox, profiles=dict.fromkeys(("a", "b"), EVERYTHING))
+    for name in ("a", "b"):
+        outbox.settle(only_item(outbox, name), name, NOW, state="sent", status=0, commit=True)
+    assert delivery(outbox, "a")["commitment"] == "due"
+    assert outbox.send_again(STUDY, NOW) == 0
+    assert outbox.send_again(STUDY, NOW, everything=True) == 2
+    assert (delivery(outbox, "a")["state"], delivery(outbox, "a")["commitment"]) == ("pending", None)
+    with ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE result SET discarded_at = 1"))
+    assert outbox.send_again(STUDY, NOW, everything=True) == 0
+
+
+def test_only_what_was_sent_is_to_be_committed_to(ledger: Ledger, outbox: Outbox) -> None:
+    publish(ledger, outbox)
+    outbox.settle(only_item(outbox), "pacs", NOW, state="refused", status=0xA900, commit=True)
+    assert delivery(outbox)["commitment"] is None
+
+
 def test_a_new_revision_is_delivered_beside_the_old_one(ledger: Ledger, outbox: Outbox) -> None:
     publish(ledger, outbox, result(number=1))
     outbox.settle(only_item(outbox), "pacs", NOW, state="sent", status=0)

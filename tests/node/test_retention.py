@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from node.arrivals import ReceivedInstance
 from node.ledger import Ledger
 from node.outbox import Outbox
 from node.retention import Retention
+from node.schema import Delivery
 from sr_templates.contract import plain_variants
 from tests.node.builders import LEASE_S, NOW, STUDY, Clock, claimed, kinds, received, result, settings_in, state_of
 
@@ -76,6 +78,20 @@ def test_as_long_as_one_destination_has_not_taken_it_all_files_stay(
         deliver(outbox, "viewer", state)
     assert retention.step() == 0
     assert all(path.exists() for path in files)
+
+
+@pytest.mark.parametrize("commitment", ["due", "requested", "committed", "unavailable"])
+def test_what_a_destination_has_not_yet_committed_to_keeps_its_files(
+    tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention, commitment: str
+) -> None:
+    files = answered(tmp_path, ledger, outbox)
+    deliver(outbox, "pacs")
+    deliver(outbox, "viewer")
+    with ledger.engine.begin() as connection:
+        connection.execute(update(Delivery).where(Delivery.destination == "viewer").values(commitment=commitment))
+    is_done = commitment in ("committed", "unavailable")
+    assert retention.step() == int(is_done)
+    assert [path.exists() for path in files] == [not is_done] * 3
 
 
 def test_young_files_stay(tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention, clock: Clock) -> None:

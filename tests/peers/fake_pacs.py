@@ -18,9 +18,13 @@ from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import P_DATA_TF
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at import time
+    StorageCommitmentPushModel,
+    Verification,
+)
 from pynetdicom.transport import ThreadedAssociationServer
 
+from tests.peers.fake_commitment import FakeCommitment
 from tests.peers.processes import LOOPBACK, free_port, wait_until
 
 Rejection = tuple[int, int, int]
@@ -79,7 +83,7 @@ class StoreCall:
 
 
 class FakePacs:
-    """A Storage and Verification SCP in threads of this process.
+    """A Storage, Storage Commitment and Verification SCP in threads of this process.
 
     Every attribute may be changed while it runs; `sop_classes`, `transfer_syntaxes`, `ae_title` and
     `require_called_ae_title` take effect with the next `start`.
@@ -98,6 +102,8 @@ class FakePacs:
         A-ABORT as soon as so many P-DATA PDUs came in on one association, that is in the middle of a data set.
     calls : list of StoreCall
         In order of arrival.
+    commitment : FakeCommitment
+        What it says of what it keeps.
     associations : int
         How many were requested.
     """
@@ -123,6 +129,7 @@ class FakePacs:
         self.abort_after_pdus: int | None = None
         self.calls: list[StoreCall] = []
         self.associations = 0
+        self.commitment = FakeCommitment(ae_title, holds=lambda uid: uid in self.received)
         self._copies: dict[str, list[bytes]] = {}
         self._next: deque[StoreAnswer] = deque()
         self._pdus: Counter[int] = Counter()
@@ -151,6 +158,11 @@ class FakePacs:
         """Every kept copy of an instance, in order of arrival."""
         with self._lock:
             return list(self._copies.get(sop_instance_uid, ()))
+
+    def lose(self, sop_instance_uid: str) -> None:
+        """Forget an instance, as if it had never come."""
+        with self._lock:
+            del self._copies[sop_instance_uid]
 
     def dataset(self, sop_instance_uid: str) -> Dataset:
         """The last kept copy, read."""
@@ -192,6 +204,8 @@ class FakePacs:
         ae.add_supported_context(Verification)
         for sop_class in self.sop_classes:
             ae.add_supported_context(sop_class, list(self.transfer_syntaxes))
+        if self.commitment.is_offered:
+            ae.add_supported_context(StorageCommitmentPushModel)
         server = ae.make_server(
             (LOOPBACK, self.port),
             server_class=ThreadedAssociationServer,
@@ -200,6 +214,7 @@ class FakePacs:
                 (evt.EVT_PDU_RECV, self._on_pdu),
                 (evt.EVT_C_ECHO, lambda _event: 0x0000),
                 (evt.EVT_C_STORE, self._on_store),
+                *self.commitment.handlers,
             ],
         )
         assert isinstance(server, ThreadedAssociationServer)  # server_class above

@@ -119,6 +119,19 @@ class Orthanc:
         for path in paths:
             self.request("POST", "/instances", path.read_bytes())
 
+    def delete(self, sop_instance_uid: str) -> None:
+        """Remove an instance.
+
+        Raises
+        ------
+        KeyError
+            When there is none.
+        """
+        identifier = self.find(sop_instance_uid)
+        if identifier is None:
+            raise KeyError(sop_instance_uid)
+        self.request("DELETE", f"/instances/{identifier}")
+
     def delete_all(self) -> None:
         """Remove every patient."""
         for identifier in self.json("GET", "/patients"):
