@@ -140,6 +140,21 @@ def send(
 
 
 @app.command()
+def explain(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders of them.")],
+    *,
+    patient: Annotated[bool, typer.Option("--patient", help="Show the patient's name and ID.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Print the content tree as it is.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words what a result says: findings, where, how sure, by which model. Other makers' reports too."""
+    configure_logging()
+    from node.commands_explain import explain_files
+
+    explain_files(paths, patient=patient, tree=tree, as_json=as_json)
+
+
+@app.command()
 def studies(config: ConfigOption = None, limit: int = 50, as_json: JsonOption = False) -> None:
     """List the latest studies and where each stands."""
     from node.commands_ledger import list_studies

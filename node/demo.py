@@ -17,12 +17,13 @@ from typing import Final
 
 import typer
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import time
 
 from node.errors import NodeUnavailable
 from pipelines.phantom import write_study
+from sr_templates.explaining import explain
 
 NODE_TITLE: Final = "MAMMONODE"
 PACS_TITLE: Final = "DEMOPACS"
@@ -155,41 +156,12 @@ def wait_for_results(folder: Path) -> list[Path]:
 
 
 def show(path: Path, out: Path) -> None:
-    """Print a structured report as a tree, save a capture as PNG."""
+    """Print what a structured report says, save a capture as PNG."""
     dataset = dcmread(path)
     if "ContentSequence" in dataset:
-        typer.echo(f"\n{dataset.SOPClassUID.name}: {dataset.get('SeriesDescription', '')}")
-        typer.echo("\n".join(tree(dataset, 1)))
+        typer.echo("\n" + "\n".join(explain(dataset)))
     elif "PixelData" in dataset:
-        name = f"{dataset.get('ImageLaterality', '')}{dataset.get('ViewPosition', '') or path.stem[-6:]}"
-        picture = out / f"heatmap_{name}.png"
+        name = f"{dataset.get('ImageLaterality', '')}{dataset.get('ViewPosition', '')}"
+        picture = out / (f"heatmap_{name}.png" if name else "summary.png")
         Image.fromarray(dataset.pixel_array).save(picture)
         typer.echo(f"\n{dataset.SOPClassUID.name}: {picture}")
-
-
-def tree(item: Dataset, depth: int) -> Iterator[str]:
-    """Yield the content tree of a structured report, a line an item (PS3.3 C.17.3)."""
-    for child in item.get("ContentSequence", ()):
-        names = child.get("ConceptNameCodeSequence")
-        name = names[0].CodeMeaning if names else child.get("ValueType", "by reference")
-        yield f"{'  ' * depth}{name}{_value(child)}"
-        yield from tree(child, depth + 1)
-
-
-def _value(item: Dataset) -> str:
-    value: object = None
-    match item.get("ValueType"):
-        case "CODE":
-            value = item.ConceptCodeSequence[0].CodeMeaning
-        case "NUM" if item.get("MeasuredValueSequence"):
-            measured = item.MeasuredValueSequence[0]
-            value = f"{measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
-        case "TEXT":
-            value = item.TextValue
-        case "UIDREF":
-            value = item.UID
-        case "DATE" | "TIME" as kind:
-            value = item.get(kind.capitalize())
-        case "SCOORD" if item.get("GraphicData"):
-            value = f"{item.GraphicType} {[round(float(number), 1) for number in item.GraphicData]}"
-    return "" if value is None else f": {value}"

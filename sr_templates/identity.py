@@ -100,7 +100,8 @@ def algorithm_parameters(algorithm: ReportedAlgorithm) -> list[str]:
     lines = [f"weights_sha256={weights}" if weights else "weights: none installed"]
     lines += [f"{name}={value:g}" for name, value in sorted(algorithm.operating_point.items())]
     status = algorithm.status.replace("_", " ")
-    lines.append(f"status: {status}" + (f", {algorithm.reason}" if algorithm.reason else ""))
+    says_so = algorithm.reason.startswith(status)
+    lines.append(f"status: {algorithm.reason if says_so else ', '.join(filter(None, (status, algorithm.reason)))}")
     return [text(line) for line in lines]
 
 

@@ -22,11 +22,12 @@ def test_the_demo_prints_the_answer_and_saves_pictures(tmp_path: Path) -> None:
         timeout=200,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "6 results came back" in ran.stdout
-    assert "Mammography CAD SR Storage" in ran.stdout
+    assert "7 results came back" in ran.stdout
+    assert "Mammography CAD SR, series 9001" in ran.stdout
     assert {path.name for path in out.glob("*.png")} == {
-        f"heatmap_{view}.png" for view in ("LCC", "LMLO", "RCC", "RMLO")
+        "summary.png",
+        *(f"heatmap_{view}.png" for view in ("LCC", "LMLO", "RCC", "RMLO")),
     }
     kinds = sorted(str(dcmread(path, stop_before_pixels=True).Modality) for path in (out / "results").glob("*.dcm"))
-    assert kinds == ["OT", "OT", "OT", "OT", "SR", "SR"]
+    assert kinds == ["OT", "OT", "OT", "OT", "OT", "SR", "SR"]
     assert "Traceback" not in (out / "node.log").read_text()

@@ -1,0 +1,204 @@
+"""The findings of CAD and measurement reports in words: what, on which image, where, how sure, by which algorithm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from sr_templates.reading import ContentItem, Position, bounds
+
+INDENT: Final = "  "
+HASH: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+"""A SHA-256; a dozen digits of it are enough to compare by eye."""
+Names = Mapping[Position | str, str]
+
+
+def _images(root: ContentItem) -> list[ContentItem]:
+    """Images of the library, in their order; of a report without one, none."""
+    library = root.first("111028")
+    return [item for item in library.walk() if item.value_type == "IMAGE"] if library else []
+
+
+def names_of(root: ContentItem) -> Names:
+    """What to call the images of the library, by position in the tree and by UID."""
+    names: dict[Position | str, str] = {}
+    for number, image in enumerate(_images(root), start=1):
+        side = image.first("111027")
+        view = image.first("111031")
+        frame = f"frame {image.frames[0]}" if image.frames else ""
+        words = " ".join(filter(None, (side.value if side else "", view.value if view else "", frame)))
+        name = f"image {number}" + (f" ({words})" if words else "")
+        names[image.position] = name
+        names.setdefault(image.sop_instance_uid, name)
+    return names
+
+
+def _spacing_mm(image: ContentItem | None) -> tuple[float, float] | None:
+    """Horizontal and vertical pixel spacing as the library states it."""
+    if image is None:
+        return None
+    items = (image.first("111026"), image.first("111066"))
+    numbers = [item.number for item in items if item is not None and item.number]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else None
+
+
+def _target(item: ContentItem, root: ContentItem) -> ContentItem | None:
+    """Find the library's entry of the image that a coordinate was selected from."""
+    images = _images(root)
+    for child in item.children:
+        for image in images:
+            same_frame = not child.frames or not image.frames or child.frames == image.frames
+            by_uid = child.sop_instance_uid and child.sop_instance_uid == image.sop_instance_uid and same_frame
+            if child.refers_to == image.position or by_uid:
+                return image
+    return None
+
+
+# -- Mammography CAD SR (TID 4000) -------------------------------------------------------------------------------------
+
+ALGORITHM: Final = ("111001", "111002", "111003")
+GEOMETRY: Final = ("111010", "111041", "111030")
+SHOWN_APART: Final = (*ALGORITHM, *GEOMETRY, "112039", "112040", "111056")
+
+
+def cad_report(root: ContentItem) -> Iterator[str]:
+    """Read a Mammography CAD SR: summary, images, findings, what was performed, and its own words."""
+    names = names_of(root)
+    summary = root.first("111017")
+    yield f"Summary: {summary.value if summary else 'missing'}"
+    for image in _images(root):
+        spacing = _spacing_mm(image)
+        mm = f", {spacing[0]:g} x {spacing[1]:g} mm a pixel" if spacing else ""
+        yield f"{INDENT}{names[image.position]}{mm}"
+    for impression in summary.children if summary else ():
+        for item in impression.children:
+            if item.concept_code in ("111015", "111059"):
+                yield ""
+                yield from _finding(item, root, names, 0)
+    yield ""
+    for performed in root.all_of("111064", "111065"):
+        yield from _performed(performed, names)
+    yield from _all_algorithms(root)
+    for item in summary.all_of("111033") if summary else ():
+        yield ""
+        yield from item.value.split("\n")
+
+
+def _finding(item: ContentItem, root: ContentItem, names: Names, depth: int) -> Iterator[str]:
+    """A single image finding or a composite feature, with its members below it."""
+    pad = INDENT * depth
+    title = item.first("112039")
+    intent = item.first("111056")
+    shown = f" [{intent.value.split(':')[0]}]" if intent else ""
+    yield f"{pad}{title.value if title else item.concept}: {item.value}{shown}"
+    yield from (f"{pad}{INDENT}{line}" for line in _where(item, root, names))
+    for child in item.children:
+        if child.concept_code in ("111015", "111059"):
+            yield from _finding(child, root, names, depth + 1)
+        elif child.concept_code not in SHOWN_APART and child.value:
+            yield f"{pad}{INDENT}{child.concept}: {child.value}"
+    yield from (f"{pad}{INDENT}by {name}" for name, _ in _algorithms(item.children))
+
+
+def _where(item: ContentItem, root: ContentItem, names: Names) -> Iterator[str]:
+    shapes = [child for child in item.children if child.concept_code in GEOMETRY and child.points]
+    if not shapes:
+        return
+    widest = max(shapes, key=lambda shape: len(shape.points))
+    image = _target(widest, root)
+    x0, y0, x1, y1 = bounds(widest.points)
+    words = f"centre ({(x0 + x1) / 2:.1f}, {(y0 + y1) / 2:.1f}) px"
+    if len(widest.points) > 1:
+        words += f", {x1 - x0:.1f} x {y1 - y0:.1f} px"
+        spacing = _spacing_mm(image)
+        if spacing:
+            words += f" ({(x1 - x0) * spacing[0]:.1f} x {(y1 - y0) * spacing[1]:.1f} mm at that spacing)"
+    where = names.get(image.position, "") if image else _outside(widest, names)
+    yield f"on {where or 'an image that is not named'}, {words}"
+
+
+def _outside(shape: ContentItem, names: Names) -> str:
+    for child in shape.children:
+        if child.refers_to:
+            return f"{child.value}, which is no image of the library"
+        if child.sop_instance_uid:
+            return names.get(child.sop_instance_uid, child.value)
+    return ""
+
+
+def _algorithms(items: Iterable[ContentItem]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name with version, and parameters; a new name begins the next algorithm."""
+    name = ""
+    parameters: list[str] = []
+    for item in items:
+        if item.concept_code == "111001":
+            if name:
+                yield name, tuple(parameters)
+            name, parameters = item.value, []
+        elif item.concept_code == "111003":
+            name += f" {item.value}"
+        elif item.concept_code == "111002":
+            parameters.append(_shortened(item.value))
+    if name:
+        yield name, tuple(parameters)
+
+
+def _shortened(text: str) -> str:
+    return HASH.sub(r"\1...", text)
+
+
+def _all_algorithms(root: ContentItem) -> Iterator[str]:
+    """Every algorithm of a report once, with its parameters."""
+    found = {known: None for item in root.walk() for known in _algorithms(item.children)}
+    if found:
+        yield ""
+        yield "Algorithms:"
+    for name, parameters in found:
+        yield f"{INDENT}{name}" + (f": {'; '.join(parameters)}" if parameters else "")
+
+
+def _performed(summary: ContentItem, names: Names) -> Iterator[str]:
+    yield f"{summary.concept}: {summary.value}"
+    for group in summary.children:
+        for item in group.children:
+            images = [names.get(child.refers_to, child.value) for child in item.children if child.refers_to]
+            on = f" on {', '.join(images)}" if images else ""
+            who = ", ".join(name for name, _ in _algorithms(item.children)) or "an unnamed algorithm"
+            yield f"{INDENT}{group.concept}: {item.value} by {who}{on}"
+
+
+# -- TID 1500 ----------------------------------------------------------------------------------------------------------
+
+
+def measurement_report(root: ContentItem) -> Iterator[str]:
+    """Read an Imaging Measurement Report: images, groups with regions, evaluations of the exam."""
+    names = names_of(root)
+    for image in _images(root):
+        yield names[image.position]
+    groups = [item for item in root.walk() if item.concept_code == "125007"]
+    yield f"{len(groups)} measurement group{'s' if len(groups) != 1 else ''}"
+    for group in groups:
+        yield ""
+        yield from _group(group, root, names)
+    for container in root.all_of("C0034375"):
+        yield ""
+        yield f"{container.concept}:"
+        for item in container.children:
+            name = "" if item.concept_code == "121106" else f"{item.concept}: "
+            yield from (f"{INDENT}{name}{_shortened(line)}" for line in item.value.split("\n"))
+    yield from _all_algorithms(root)
+
+
+def _group(group: ContentItem, root: ContentItem, names: Names) -> Iterator[str]:
+    title, finding = group.first("112039"), group.first("121071")
+    words = [item.value for item in (title, finding) if item]
+    yield ": ".join(words) or group.concept
+    yield from (INDENT + line for line in _where(group, root, names))
+    for child in group.children:
+        if child.concept_code not in (*SHOWN_APART, "121071") and child.value:
+            modifiers = "".join(
+                f", {below.value}" for below in child.children if below.relationship == "HAS CONCEPT MOD"
+            )
+            yield f"{INDENT}{child.concept}: {child.value}{modifiers}"
+    yield from (f"{INDENT}by {name}" for name, _ in _algorithms(group.children))
