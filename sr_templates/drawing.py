@@ -29,6 +29,7 @@ MIN_SIDE_LIMIT_PX = 512
 _LINES_IN_HEIGHT = 58
 _MIN_FONT_PX = 14
 _LEADING = 1.35
+_VERY_LONG = 1000
 _ELLIPSIS = "..."
 _BREAK = re.compile(r"\s(?!%)")  # a number stays with its per cent
 
@@ -107,12 +108,12 @@ def cut(wrapped: Sequence[Line], count: int) -> tuple[Line, ...]:
 
 
 def shorter(lines: Sequence[Line], longest: int) -> tuple[Line, ...] | None:
-    """Cut the longest line by a quarter; None when no line has more than `longest` characters."""
+    """Cut the longest line by a quarter, or to a thousand characters; None when no line has more than `longest` characters."""
     lengths = [len(line.text) for line in lines]
     if not lines or max(lengths) <= longest:
         return None
     at = lengths.index(max(lengths))
-    keep = max(longest, 3 * lengths[at] // 4) - len(_ELLIPSIS)
+    keep = max(longest, min(3 * lengths[at] // 4, _VERY_LONG)) - len(_ELLIPSIS)
     shortened = replace(lines[at], text=lines[at].text[:keep].rstrip(" .") + _ELLIPSIS)
     return (*lines[:at], shortened, *lines[at + 1 :])
 
