@@ -108,7 +108,7 @@ def cut(wrapped: Sequence[Line], count: int) -> tuple[Line, ...]:
 
 
 def shorter(lines: Sequence[Line], longest: int) -> tuple[Line, ...] | None:
-    """Cut the longest line by a quarter, or to a thousand characters; None when no line has more than `longest` characters."""
+    """Cut the longest line by a quarter or to a thousand characters; None when none has more than `longest`."""
     lengths = [len(line.text) for line in lines]
     if not lines or max(lengths) <= longest:
         return None
