@@ -11,7 +11,7 @@ from sr_templates.contract import ReportedAlgorithm, ReportedFinding, ReportedIm
 from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
 from sr_templates.evidence import headers, valid_text
 from sr_templates.marks import Mark
-from sr_templates.wording import NumberedFinding, clipped_box_px, image_name
+from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, revision_sentence
 
 BANNER = Line(text="RESEARCH USE, NOT FOR PRIMARY DIAGNOSIS", color=WARNING, scale=1.15)
 _HASH_PREFIX = 12
@@ -42,10 +42,8 @@ def second_opinion_words(report: StudyReport) -> str:
 
 def revision_line(report: StudyReport) -> Line | None:
     """What these results replace; None in a first answer."""
-    if not report.replaces:
-        return None
-    before = max(replaced.revision for replaced in report.replaces)
-    return Line(text=f"Revision {report.revision}, replaces the results of revision {before}", color=WARNING)
+    sentence = revision_sentence(report)
+    return Line(text=sentence, color=WARNING) if sentence is not None else None
 
 
 def finding_lines(found: Sequence[NumberedFinding], *, listed: int, named: bool = False) -> Iterator[Line]:
