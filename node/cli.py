@@ -141,13 +141,23 @@ def send(
 
 @app.command()
 def explain(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders of them.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="DICOM files, or folders of them; - is standard input."),
+    ],
     *,
     patient: Annotated[bool, typer.Option("--patient", help="Show the patient's name and ID.")] = False,
-    tree: Annotated[bool, typer.Option("--tree", help="Print the content tree as it is.")] = False,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Print the content tree of a report as it is, every item of it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say in words what a result says: findings, where, how sure, by which model. Other makers' reports too."""
+    """Say in words what a result says: findings, where, how sure, by which model. Other makers' reports too.
+
+    Structured reports, secondary captures and presentation states are read; of anything else it says what it is. What a
+    reader must not overlook stands first, as CAUTION: what was not analysed, and what of a file could not be read. Exit
+    status 1 when a file is no DICOM.
+    """
     configure_logging()
     from node.commands_explain import explain_files
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from pydicom import Dataset
 
 from sr_templates.explaining_findings import HASH, INDENT, Names, cad_report, measurement_report, names_of
-from sr_templates.reading import ContentItem, class_name, items_of, read_tree, text_of
+from sr_templates.explaining_result import (
+    CAD_REPORT,
+    MEASUREMENT_REPORT,
+    not_read,
+    result_lines,
+    untold,
+    untold_lines,
+)
+from sr_templates.reading import ContentItem, read_tree
+from sr_templates.reading_attributes import (
+    class_name,
+    date_words,
+    is_damaged,
+    is_unreadable_sequence,
+    items_of,
+    text_of,
+    time_words,
+)
 
-CAD_REPORT: Final = "111036"
-MEASUREMENT_REPORT: Final = "126000"
 PRESENTATION_STATES: Final = "1.2.840.10008.5.1.4.1.1.11."
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+NO_DERIVATION: Final = "a picture that does not say what it was derived from: whatever it shows stands in its pixels"
+READINGS: Final[Mapping[str, Callable[[ContentItem], Iterator[str]]]] = {
+    CAD_REPORT: cad_report,
+    MEASUREMENT_REPORT: measurement_report,
+}
 STRUCTURED_REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."
 
 
@@ -32,15 +52,45 @@ def explain(dataset: Dataset, *, patient: bool = False) -> list[str]:
     list of str
         Lines, indented by two spaces a level, not wrapped, without control characters.
     """
-    return [*_heading(dataset, patient=patient), "", *_body(dataset)]
+    damaged = is_damaged(dataset)  # before any element is converted
+    root = read_tree(dataset, patient=patient)
+    lines = [*_heading(dataset, patient=patient), ""]
+    if _is_report(dataset):
+        return [*lines, *_report(root)]
+    if damaged:
+        lines.append("CAUTION: the file is damaged or cut off, and not all of it could be read")
+    return [*lines, *_other_object(dataset)]
 
 
-def outline(dataset: Dataset) -> list[str]:
+def outline(dataset: Dataset, *, patient: bool = False) -> list[str]:
     """Return the content tree of a structured report, a line an item; of anything else, a sentence."""
-    if not items_of(dataset, "ContentSequence"):
-        return ["no content tree"]
-    root = read_tree(dataset)
-    return [root.concept or "report", *_outline(root.children, 1, names_of(root))]
+    root = read_tree(dataset, patient=patient)
+    if not _is_report(dataset):
+        return [f"no content tree: {class_name(text_of(dataset, 'SOPClassUID'))}"]
+    return [
+        *(f"CAUTION: {caution}" for caution in not_read(root)),
+        root.concept or "report",
+        *_outline(root.children, 1, names_of(root)),
+    ]
+
+
+def _is_report(dataset: Dataset) -> bool:
+    has_tree = items_of(dataset, "ContentSequence") or is_unreadable_sequence(dataset, "ContentSequence")
+    return bool(has_tree) or text_of(dataset, "SOPClassUID").startswith(STRUCTURED_REPORTS)
+
+
+def _report(root: ContentItem) -> Iterator[str]:
+    names = names_of(root)
+    result = [*result_lines(root, names)]
+    if result:
+        yield from (*result, "")
+    reading = READINGS.get(root.concept_code)
+    if reading is not None:
+        yield from reading(root)
+        yield from untold_lines([*_outline(untold(root), 0, names)])
+    else:
+        yield root.concept or "report without a title"
+        yield from _outline(root.children, 1, names) if root.children else ("  without content",)
 
 
 def _heading(dataset: Dataset, *, patient: bool) -> Iterator[str]:
@@ -48,19 +98,17 @@ def _heading(dataset: Dataset, *, patient: bool) -> Iterator[str]:
         part for part in (text_of(dataset, "SeriesNumber"), _quoted(text_of(dataset, "SeriesDescription"))) if part
     )
     yield class_name(text_of(dataset, "SOPClassUID")) + (f", series {series}" if series else "")
-    date = (
-        text_of(dataset, "ContentDate")
-        or text_of(dataset, "PresentationCreationDate")
-        or text_of(dataset, "InstanceCreationDate")
-    )
     maker = " ".join(
         dict.fromkeys(filter(None, (text_of(dataset, k) for k in ("Manufacturer", "ManufacturerModelName"))))
     )
-    yield f"made {_date(date)} by {maker or 'an unnamed maker'}: {text_of(dataset, 'SoftwareVersions') or 'no version'}"
+    version = text_of(dataset, "SoftwareVersions") or "no version"
+    yield f"made {_made(dataset)} by {maker or 'an unnamed maker'}: {version}"
     flags = [text_of(dataset, k).lower() for k in ("CompletionFlag", "VerificationFlag", "PreliminaryFlag")]
     if any(flags):
         yield ", ".join(filter(None, flags))
-    yield f"study of {_date(text_of(dataset, 'StudyDate'))}, {text_of(dataset, 'StudyInstanceUID') or 'without UID'}"
+    study_date = date_words(text_of(dataset, "StudyDate")) or "unknown date"
+    yield f"study of {study_date}, {text_of(dataset, 'StudyInstanceUID') or 'without UID'}"
+    yield f"series: {text_of(dataset, 'SeriesInstanceUID') or 'without UID'}"
     yield f"this object: {text_of(dataset, 'SOPInstanceUID') or 'without UID'}"
     if patient:
         yield f"patient: {text_of(dataset, 'PatientName') or 'no name'}, ID {text_of(dataset, 'PatientID') or 'none'}"
@@ -81,8 +129,12 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if value else ""
 
 
-def _date(value: str) -> str:
-    return f"{value[:4]}-{value[4:6]}-{value[6:8]}" if len(value) == 8 and value.isdigit() else value or "unknown date"
+def _made(dataset: Dataset) -> str:
+    for kind in ("Content", "PresentationCreation", "InstanceCreation"):
+        day, time = text_of(dataset, f"{kind}Date"), text_of(dataset, f"{kind}Time")
+        if day:
+            return f"{date_words(day)} {time_words(time)}".strip()
+    return "unknown date"
 
 
 def _references(dataset: Dataset, keyword: str) -> Iterator[str]:
@@ -97,30 +149,19 @@ def _instance(reference: Dataset) -> str:
     return f"{sop_class} {text_of(reference, 'ReferencedSOPInstanceUID')}"
 
 
-def _body(dataset: Dataset) -> Iterator[str]:
+def _other_object(dataset: Dataset) -> Iterator[str]:
     sop_class = text_of(dataset, "SOPClassUID")
-    if items_of(dataset, "ContentSequence"):
-        root = read_tree(dataset)
-        readings: dict[str, Callable[[ContentItem], Iterator[str]]] = {
-            CAD_REPORT: cad_report,
-            MEASUREMENT_REPORT: measurement_report,
-        }
-        reading = readings.get(root.concept_code)
-        if reading is not None:
-            yield from reading(root)
-        else:
-            yield root.concept or "report without a title"
-            yield from _outline(root.children, 1, names_of(root))
-    elif sop_class.startswith(STRUCTURED_REPORTS):
-        yield "a structured report without content"
-    elif sop_class.startswith(PRESENTATION_STATES):
+    if sop_class.startswith(PRESENTATION_STATES):
         yield from _presentation_state(dataset)
-    elif sop_class.startswith(SECONDARY_CAPTURE) and text_of(dataset, "DerivationDescription"):
-        yield text_of(dataset, "DerivationDescription")
+    elif sop_class.startswith(SECONDARY_CAPTURE):
+        yield text_of(dataset, "DerivationDescription") or NO_DERIVATION
         for item in items_of(dataset, "SourceImageSequence"):
             yield f"of {_instance(item)}"
     else:
-        yield "no result of an analysis: an object of this kind is input, or something else"
+        size = " x ".join(filter(None, (text_of(dataset, "Columns"), text_of(dataset, "Rows"))))
+        side = text_of(dataset, "ImageLaterality") or text_of(dataset, "Laterality")
+        about = ", ".join(filter(None, (f"{side} {text_of(dataset, 'ViewPosition')}".strip(), size and f"{size} px")))
+        yield f"no result of an analysis: {class_name(sop_class)}" + (f" ({about})" if about else "")
 
 
 def _presentation_state(dataset: Dataset) -> Iterator[str]:
@@ -142,7 +183,8 @@ def _outline(items: Iterable[ContentItem], depth: int, names: Names) -> Iterator
         if item.value_type == "IMAGE":
             value = names.get(item.position) or names.get(item.sop_instance_uid) or value
         concept = item.concept or item.relationship.lower()
+        unread = f" [{item.unread}]" if item.unread else ""
         first, *more = (f"{concept}: {value}" if value else concept or item.value_type or "item").split("\n")
-        yield INDENT * depth + first
+        yield INDENT * depth + first + unread
         yield from (INDENT * (depth + 2) + line for line in more)
         yield from _outline(item.children, depth + 1, names)

@@ -27,7 +27,7 @@ def names_of(root: ContentItem) -> Names:
         side = image.first("111027")
         view = image.first("111031")
         frame = f"frame {image.frames[0]}" if image.frames else ""
-        words = " ".join(filter(None, (side.value if side else "", view.value if view else "", frame)))
+        words = " ".join(filter(None, (side.short if side else "", view.short if view else "", frame)))
         name = f"image {number}" + (f" ({words})" if words else "")
         names[image.position] = name
         names.setdefault(image.sop_instance_uid, name)
@@ -97,7 +97,7 @@ def _finding(item: ContentItem, root: ContentItem, names: Names, depth: int) -> 
         if child.concept_code in ("111015", "111059"):
             yield from _finding(child, root, names, depth + 1)
         elif child.concept_code not in SHOWN_APART and child.value:
-            yield f"{pad}{INDENT}{child.concept}: {child.value}"
+            yield f"{pad}{INDENT}{child.concept or child.relationship.lower()}: {child.value}"
     yield from (f"{pad}{INDENT}by {name}" for name, _ in _algorithms(item.children))
 
 

@@ -1,34 +1,55 @@
 """Read the content tree of any structured report (PS3.3 C.17.3) into plain values, however it was written.
 
 Nothing here trusts the file: what is missing or malformed reads as empty, and depth and number of items are bounded.
+Whatever is left out for that is said where it is missing, so that a lost finding never reads as no finding.
 """
 
 from __future__ import annotations
 
-import math
-import struct
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from pydicom import Dataset
-from pydicom.errors import BytesLengthException
-from pydicom.uid import UID
+
+from sr_templates.codes import BREAST_SIDE, SIDE, VIEW
+from sr_templates.reading_attributes import (
+    code_of,
+    is_damaged,
+    is_unreadable_sequence,
+    items_of,
+    text_of,
+)
+from sr_templates.reading_values import bounds, value_of
+
+__all__ = ["MAX_DEPTH", "MAX_ITEMS", "ContentItem", "Position", "bounds", "read_tree"]
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 20_000
 Position = tuple[int, ...]
 
-VALUE_KEYWORD: Final = {
-    "TEXT": "TextValue",
-    "UIDREF": "UID",
-    "DATE": "Date",
-    "TIME": "Time",
-    "DATETIME": "DateTime",
-    "PNAME": "PersonName",
+SUBJECT_CODES: Final = frozenset({"121028", "121029", "121030", "121031"})
+"""Subject UID, name, ID and birth date (TID 1007): the patient is named in the tree too."""
+
+VALUE_SEQUENCES: Final = (
+    "ConceptNameCodeSequence",
+    "ConceptCodeSequence",
+    "MeasuredValueSequence",
+    "ReferencedSOPSequence",
+)
+WITHHELD: Final = "withheld"
+DANGLING: Final = ", which is not there"
+DAMAGED: Final = "an element is damaged or cut off"
+
+# The older codes are of SNOMED-RT style, as reports from before 2018 have them (CID 6022, CID 244, CID 4014)
+SHORT_NAMES: Final = {
+    **{code.value: side for sides in (BREAST_SIDE, SIDE) for side, code in sides.items()},
+    **{code.value: view for view, code in VIEW.items()},
+    **{"T-04020": "R", "T-04030": "L", "G-A100": "R", "G-A101": "L"},
+    **{"R-10242": "CC", "R-10226": "MLO", "R-10224": "ML", "R-10228": "LM", "R-10230": "LMO", "R-10244": "FB"},
+    **{"R-102D0": "SIO", "R-40AAA": "ISO", "R-1024A": "XCCL", "R-1024B": "XCCM"},
 }
-"""Attribute that holds the value, by value type (PS3.3 table C.17.3-7)."""
+"""What radiologists call sides and views, by code value; a meaning would take a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +69,15 @@ class ContentItem:
     number : float or None
         Of a NUM item.
     points : tuple of (float, float)
-        ``(column, row)`` of an SCOORD item.
+        ``(column, row)`` of an SCOORD item; of a circle or an ellipse, corners of the box around it.
     sop_instance_uid : str
         Of an IMAGE, COMPOSITE or WAVEFORM item.
     frames : tuple of int
         Referenced frame numbers, 1-based.
     refers_to : tuple of int
         Position of the item that an item by reference stands for; empty otherwise.
+    unread : str
+        What of this item could not be read, in words; empty when all of it was.
     """
 
     position: Position
@@ -69,7 +92,14 @@ class ContentItem:
     sop_instance_uid: str = ""
     frames: tuple[int, ...] = ()
     refers_to: Position = ()
+    unread: str = ""
     children: tuple[ContentItem, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """Name of a side or a view as on a film, ``"R"`` or ``"MLO, Magnification"``; of anything else the value."""
+        modifiers = (child.value for child in self.children if child.relationship == "HAS CONCEPT MOD")
+        return ", ".join((SHORT_NAMES.get(self.value_code, self.value), *modifiers))
 
     def walk(self) -> Iterator[ContentItem]:
         """Yield this item and all below it, in their order."""
@@ -86,201 +116,104 @@ class ContentItem:
         return next(iter(self.all_of(*codes)), None)
 
 
-def printable(value: object) -> str:
-    """Text without control and format characters, which a terminal would obey; lines remain."""
-    text = str(value).replace("\r\n", "\n").replace("\r", "\n")
-    kept = (c if c == "\n" or not unicodedata.category(c).startswith("C") else " " for c in text)
-    return "".join(kept).strip()
-
-
-def text_of(dataset: Dataset, keyword: str) -> str:
-    """Value of an attribute as printable text; several values by commas; empty when absent or unreadable."""
-    value = raw_value(dataset, keyword)
-    if value is None:
-        return ""
-    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
-    return ", ".join(printable(one) for one in values)
-
-
-UNREADABLE: Final = (
-    # What pydicom raises on elements and sequences that hold garbage
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    NotImplementedError,
-    EOFError,
-    OSError,
-    RecursionError,
-    struct.error,
-    BytesLengthException,
-)
-
-
-def raw_value(dataset: Dataset, keyword: str) -> Any:
-    """Value of an attribute as pydicom has it; None when absent or when its bytes fit no value."""
-    try:
-        return dataset.get(keyword)
-    except UNREADABLE:
-        return None
-
-
-def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Items of a sequence; none when it is absent or something else."""
-    value = raw_value(dataset, keyword)
-    return (
-        [item for item in value if isinstance(item, Dataset)]
-        if isinstance(value, list | tuple) or _is_list(value)
-        else []
-    )
-
-
-def _is_list(value: object) -> bool:
-    return hasattr(value, "__iter__") and not isinstance(value, str | bytes | Dataset)
-
-
-def code_of(dataset: Dataset, keyword: str) -> tuple[str, str]:
-    """Return value and meaning of a coded attribute; a code without a meaning as ``"(value, scheme)"``."""
-    items = items_of(dataset, keyword)
-    if not items:
-        return "", ""
-    value = next(
-        (text for name in ("CodeValue", "LongCodeValue", "URNCodeValue") if (text := text_of(items[0], name))), ""
-    )
-    meaning = text_of(items[0], "CodeMeaning")
-    return value, meaning or f"({value}, {text_of(items[0], 'CodingSchemeDesignator')})"
-
-
 class _Reader:
-    """Counts what it reads, so that a malicious file ends."""
+    """Counts what it reads, so that a malicious file ends; `withheld` None shows the patient."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, withheld: frozenset[str] | None) -> None:
         self._left = MAX_ITEMS
+        self._withheld = withheld
 
     def read(self, dataset: Dataset, position: Position) -> ContentItem:
         self._left -= 1
-        children: list[ContentItem] = []
-        if len(position) < MAX_DEPTH:
-            for number, item in enumerate(items_of(dataset, "ContentSequence"), start=1):
-                if self._left <= 0:
-                    break
-                children.append(self.read(item, (*position, number)))
+        damaged = is_damaged(dataset)  # before any element is converted
+        damaged |= any(is_unreadable_sequence(dataset, keyword) for keyword in VALUE_SEQUENCES)
+        children, left_out = self._children(dataset, position)
         code, meaning = code_of(dataset, "ConceptNameCodeSequence")
+        value_type, value = text_of(dataset, "ValueType"), value_of(dataset)
+        if not (value_type or code or children or value.get("refers_to")):
+            damaged = True
+        if self._withheld is not None:
+            same_as_header = value_type in ("PNAME", "TEXT") and value["value"] in self._withheld
+            value = {"value": WITHHELD} if same_as_header or code in SUBJECT_CODES else value
         return ContentItem(
             position=position,
             relationship=text_of(dataset, "RelationshipType"),
-            value_type=text_of(dataset, "ValueType"),
+            value_type=value_type,
             concept=meaning,
             concept_code=code,
-            children=tuple(children),
-            **_value(dataset),
+            unread=left_out or (DAMAGED if damaged else ""),
+            children=children,
+            **value,
         )
 
-
-def _value(dataset: Dataset) -> dict[str, Any]:
-    reference = _integers(raw_value(dataset, "ReferencedContentItemIdentifier"))
-    if reference:
-        return {"value": "item " + ".".join(map(str, reference)), "refers_to": reference}
-    match text_of(dataset, "ValueType"):
-        case "NUM":
-            return _number(dataset)
-        case "SCOORD" | "SCOORD3D" as kind:
-            return _graphic(dataset, kind)
-        case "IMAGE" | "COMPOSITE" | "WAVEFORM":
-            return _instance(dataset)
-        case kind:
-            code, meaning = code_of(dataset, "ConceptCodeSequence")
-            keyword = VALUE_KEYWORD.get(kind)
-            return {"value": text_of(dataset, keyword) if keyword else meaning, "value_code": code}
+    def _children(self, dataset: Dataset, position: Position) -> tuple[tuple[ContentItem, ...], str]:
+        """Read what is below, and say what of it was left out."""
+        if is_unreadable_sequence(dataset, "ContentSequence"):
+            return (), "what is below cannot be read"
+        items = items_of(dataset, "ContentSequence")
+        if items and len(position) >= MAX_DEPTH:
+            return (), f"deeper than {MAX_DEPTH} levels: what is below was not read"
+        children: list[ContentItem] = []
+        for number, item in enumerate(items, start=1):
+            if self._left <= 0:
+                return tuple(children), f"more than {MAX_ITEMS} items: {len(items) - len(children)} were not read"
+            children.append(self.read(item, (*position, number)))
+        return tuple(children), ""
 
 
-def _number(dataset: Dataset) -> dict[str, Any]:
-    measured = items_of(dataset, "MeasuredValueSequence")
-    if not measured:
-        _, why = code_of(dataset, "NumericValueQualifierCodeSequence")
-        return {"value": why or "no value"}
-    unit, meaning = code_of(measured[0], "MeasurementUnitsCodeSequence")
-    words = text_of(measured[0], "NumericValue")
-    try:
-        number = float(words)
-    except ValueError:
-        number = None
-    unit = "" if unit == "1" else (unit if len(unit) <= 8 and not unit.startswith("{") else meaning)
-    return {"value": f"{words} {unit}".strip(), "number": number}
+def _at(root: ContentItem, position: Position) -> ContentItem | None:
+    """Item at a position, counted from the root, which is 1; None when there is none."""
+    if position[0] != 1:
+        return None
+    item = root
+    for number in position[1:]:
+        if not 1 <= number <= len(item.children):
+            return None
+        item = item.children[number - 1]
+    return item
 
 
-def _graphic(dataset: Dataset, kind: str) -> dict[str, Any]:
-    values = raw_value(dataset, "GraphicData")
-    numbers = [float(one) for one in values if isinstance(one, float | int)] if _is_list(values) else []
-    name = text_of(dataset, "GraphicType").lower() or "graphic"
-    if kind == "SCOORD3D":
-        return {"value": f"{name} of {len(numbers) // 3} points in space"}
-    points = tuple(zip(numbers[::2], numbers[1::2], strict=False))
-    if not points:
-        return {"value": f"{name} without points"}
-    if name == "circle" and len(points) == 2:  # its centre, and one point on it (PS3.3 C.18.6.1.2)
-        (x, y), (on_x, on_y) = points
-        radius = math.hypot(on_x - x, on_y - y)
-        words = f"circle around ({x:.1f}, {y:.1f}), radius {radius:.1f} px"
-        return {"value": words, "points": ((x - radius, y - radius), (x + radius, y + radius))}
-    x0, y0, x1, y1 = bounds(points)
-    where = f"({(x0 + x1) / 2:.1f}, {(y0 + y1) / 2:.1f})"
-    if len(points) == 1:
-        return {"value": f"{name} at {where}", "points": points}
-    return {
-        "value": f"{name} of {len(points)} points around {where}, {x1 - x0:.1f} x {y1 - y0:.1f} px",
-        "points": points,
-    }
+def _target_words(root: ContentItem, item: ContentItem) -> str:
+    """What an item by reference stands for, in words; chains are followed, circles are not."""
+    target: ContentItem | None = item
+    seen: set[Position] = set()
+    while target is not None and target.refers_to:
+        if target.position in seen:
+            return f"{item.value}, which leads back to itself"
+        seen.add(target.position)
+        target = _at(root, target.refers_to)
+    if target is None:
+        return item.value + DANGLING
+    words = ": ".join(filter(None, (target.concept, target.value.partition("\n")[0])))
+    return f"{item.value} ({words})" if words else item.value
 
 
-def bounds(points: tuple[tuple[float, float], ...]) -> tuple[float, float, float, float]:
-    """Return the box ``(x0, y0, x1, y1)`` around some points."""
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return min(xs), min(ys), max(xs), max(ys)
+def _resolved(root: ContentItem, item: ContentItem) -> ContentItem:
+    """Tell what the items by reference refer to, here and below; the tree keeps its shape."""
+    children = tuple(_resolved(root, child) for child in item.children)
+    value = _target_words(root, item) if item.refers_to else item.value
+    return replace(item, value=value, children=children)
 
 
-def _instance(dataset: Dataset) -> dict[str, Any]:
-    references = items_of(dataset, "ReferencedSOPSequence")
-    if not references:
-        return {"value": "no reference"}
-    uid = text_of(references[0], "ReferencedSOPInstanceUID")
-    frames = _integers(raw_value(references[0], "ReferencedFrameNumber"))
-    words = f"{class_name(text_of(references[0], 'ReferencedSOPClassUID'))} {uid}"
-    if frames:
-        words += f", frame {', '.join(map(str, frames))}"
-    return {"value": words, "sop_instance_uid": uid, "frames": frames}
-
-
-def class_name(uid: str) -> str:
-    """Name of a SOP class without "Storage"; the UID itself when it is unknown."""
-    return UID(uid).name.removesuffix(" Storage") if uid else "unknown object"
-
-
-def _integers(value: Any) -> tuple[int, ...]:
-    if value is None or value == "":
-        return ()
-    values: list[Any] = list(value) if _is_list(value) else [value]
-    numbers = []
-    for one in values:
-        try:
-            numbers.append(int(one))
-        except (ValueError, TypeError):
-            return ()
-    return tuple(numbers)
-
-
-def read_tree(dataset: Dataset) -> ContentItem:
+def read_tree(dataset: Dataset, *, patient: bool = False) -> ContentItem:
     """Read the content tree of a structured report.
 
     Parameters
     ----------
     dataset : pydicom.Dataset
-        The document; its own attributes are those of the root.
+        The document, best before anything else has looked at it: what breaks off is only seen in elements that are
+        as they were read. Its own attributes are those of the root.
+    patient : bool
+        Tell the subject's name, ID and birth date, and values that are those of the patient in the header.
 
     Returns
     -------
     ContentItem
-        The root, at position ``(1,)``.
+        The root, at position ``(1,)``; an item by reference says what it refers to, if that exists.
     """
-    return _Reader().read(dataset, (1,))
+    damaged = is_damaged(dataset)
+    header = {text_of(dataset, "PatientName"), text_of(dataset, "PatientID")} - {""}
+    root = _Reader(withheld=None if patient else frozenset(header)).read(dataset, (1,))
+    if damaged and not root.unread:
+        root = replace(root, unread=DAMAGED)
+    return _resolved(root, root)

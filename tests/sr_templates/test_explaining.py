@@ -15,7 +15,8 @@ from pydicom.errors import InvalidDicomError
 
 from sr_templates.contract import ReplacedResult, ReportedBreast, ReportedImage, ResultKind, StudyReport, plain_variants
 from sr_templates.explaining import explain, outline
-from sr_templates.reading import UNREADABLE, ContentItem, printable, read_tree
+from sr_templates.reading import ContentItem, read_tree
+from sr_templates.reading_attributes import UNREADABLE, printable
 from sr_templates.registry import make_objects
 
 
@@ -44,9 +45,9 @@ def two_views(factory: SimpleNamespace) -> StudyReport:
 def test_a_cad_report_says_what_was_found_where_and_how_sure(two_views: StudyReport) -> None:
     said = words(two_views, "cad_sr")
     assert "Summary: All algorithms succeeded; with findings" in said
-    assert "image 1 (Right breast cranio-caudal), 0.07 x 0.07 mm a pixel" in said
+    assert "image 1 (R CC), 0.07 x 0.07 mm a pixel" in said
     finding = said[said.index("Finding 1: R CC, predicted malignant") :]
-    assert "on image 1 (Right breast cranio-caudal), centre (30.0, 72.0) px, 20.0 x 24.0 px (1.4 x 1.7 mm" in finding
+    assert "on image 1 (R CC), centre (30.0, 72.0) px, 20.0 x 24.0 px (1.4 x 1.7 mm" in finding
     assert "Certainty of Finding: 87.5 %" in finding
     assert "Probability of cancer: 87.5 %" in finding
     assert "by FPNNet 0.1.0" in finding
@@ -65,7 +66,7 @@ def test_members_of_a_composite_stand_below_it(two_views: StudyReport) -> None:
 def test_a_measurement_report_says_the_same(two_views: StudyReport) -> None:
     said = words(two_views, "measurement_sr")
     assert "3 measurement groups" in said
-    assert "on image 2 (Right medio-lateral oblique), centre (40.0, 52.0) px" in said
+    assert "on image 2 (R MLO), centre (40.0, 52.0) px" in said
     assert "Finding Site: Breast, Left" in said
     assert "Right breast calcification status: Predicted malignant calcifications" in said
 
@@ -119,7 +120,10 @@ def test_a_reference_to_nowhere_and_to_itself_is_said_and_not_followed() -> None
     other = Dataset()
     other.RelationshipType, other.ReferencedContentItemIdentifier = "CONTAINS", [1, 9, 9]
     root.ContentSequence = [child, other]
-    assert outline(root)[1:] == ["  has properties: item 1.1", "  contains: item 1.9.9"]
+    assert outline(root)[1:] == [
+        "  has properties: item 1.1, which leads back to itself",
+        "  contains: item 1.9.9, which is not there",
+    ]
 
 
 def test_depth_and_number_of_items_are_bounded() -> None:
