@@ -32,6 +32,7 @@ STORE_ANSWERS: Final = (
     (scp.DUPLICATE_SOP_INSTANCE, "known SOP Instance UID with other content; the first one stays"),
     (scp.OUT_OF_RESOURCES, "free disk space is below retention.min_free_gb, or the spool cannot be written"),
     (scp.DOES_NOT_MATCH_SOP_CLASS, "SOP Class or SOP Instance UID of the data set differs from the command's"),
+    (scp.SOP_CLASS_NOT_SUPPORTED, "from a destination that is no source: it may report commitment, and store nothing"),
     (scp.CANNOT_UNDERSTAND, "the data set cannot be read, or has no usable UIDs"),
 )
 FATE_WORDS: Final = {"sent": "delivered", "retry": "sent again with backoff", "refused": "set aside for a person"}

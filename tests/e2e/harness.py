@@ -75,6 +75,8 @@ class Destination:
     name: str
     port: int
     ae_title: str = "PACS"
+    options: str = ""
+    """Further lines of its [[destination]]."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ class NodeUnderTest:
         self.config = self.folder / "mammonode.toml"
         destinations = "".join(
             f'[[destination]]\nname = "{item.name}"\nae_title = "{item.ae_title}"\n'
-            f'host = "127.0.0.1"\nport = {item.port}\n'
+            f'host = "127.0.0.1"\nport = {item.port}\n{item.options}\n'
             for item in self.destinations
         )
         self.config.write_text(
@@ -241,10 +243,12 @@ def write_study(folder: Path, study_uid: str, views: Sequence[tuple[str, str]]) 
 
 @contextmanager
 def node_under_test(
-    folder: Path, destinations: Sequence[Destination], extra: str = "", quiet_s: float = 3
+    folder: Path, destinations: Sequence[Destination], extra: str = "", quiet_s: float = 3, port: int | None = None
 ) -> Iterator[NodeUnderTest]:
     folder.mkdir(parents=True, exist_ok=True)
-    node = NodeUnderTest(folder=folder, destinations=destinations, extra=extra, quiet_s=quiet_s)
+    node = NodeUnderTest(
+        folder=folder, destinations=destinations, extra=extra, quiet_s=quiet_s, port=port or free_port()
+    )
     try:
         yield node
     finally:

@@ -29,7 +29,7 @@ VIEWS = [("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO")]
 KINDS = {
     "1.2.840.10008.5.1.4.1.1.88.50": "cad_sr",
     "1.2.840.10008.5.1.4.1.1.88.34": "measurement_sr",
-    "1.2.840.10008.5.1.4.1.1.7": "heatmap",
+    "1.2.840.10008.5.1.4.1.1.7": "capture",
 }
 
 
@@ -84,7 +84,7 @@ def test_a_complete_study_starts_because_of_its_views(
     assert queued.at - max(event.at for event in events if event.kind == "received") >= SETTLE_S
     assert sorted(KINDS[dataset.SOPClassUID] for dataset in of_study(pacs, uid).values()) == [
         "cad_sr",
-        *["heatmap"] * 4,
+        *["capture"] * 5,
         "measurement_sr",
     ]
 
@@ -120,7 +120,7 @@ def test_interleaved_studies_in_several_associations_are_kept_apart(
     wait_until(lambda: all(node.is_answered(uid) for uid in uids), 90, "all three studies")
     for uid in uids:
         results = of_study(pacs, uid)
-        assert len(results) == 6
+        assert len(results) == 7
         assert {item["revision"] for item in node.deliveries(uid)} == {1}
 
 
@@ -149,7 +149,7 @@ def test_names_come_back_byte_for_byte_in_every_character_set(
     wait_until(lambda: all(node.is_answered(uid) for uid in uids), 120, "all six studies")
     for uid, (character_set, name) in uids.items():
         results = of_study(pacs, uid)
-        assert len(results) == 6
+        assert len(results) == 7
         for result in results.values():
             assert raw(result, "PatientName") == name
             assert raw(result, "SpecificCharacterSet") == (character_set.encode() if character_set else None)
@@ -191,7 +191,7 @@ def test_the_real_exam_comes_back_to_dcmtk_and_to_orthanc(
         send(node, files)
         wait_until(lambda: node.is_finished(1), 120, "the results to be delivered")
         in_dcmtk = [dcmread(path) for path in dcmtk.received().values()]
-        assert sorted(KINDS[item.SOPClassUID] for item in in_dcmtk) == ["cad_sr", *["heatmap"] * 4, "measurement_sr"]
+        assert sorted(KINDS[item.SOPClassUID] for item in in_dcmtk) == ["cad_sr", *["capture"] * 5, "measurement_sr"]
         source = dcmread(files[0], stop_before_pixels=True)
         for item in in_dcmtk:
             assert item.StudyInstanceUID == source.StudyInstanceUID
@@ -247,7 +247,7 @@ def test_a_dead_destination_delays_no_other_and_gets_everything_when_it_is_back(
 
         def states(name: str) -> set[str]:
             items = [item for item in node.deliveries(*uids) if item["destination"] == name]
-            return {item["state"] for item in items} if len(items) == 6 * len(uids) else set()
+            return {item["state"] for item in items} if len(items) == 7 * len(uids) else set()
 
         wait_until(lambda: states("alive") == {"sent"}, 90, "the living destination to have everything")
         assert states("dead") == {"pending"}

@@ -513,7 +513,7 @@ def test_one_state_for_each_image_with_findings(factory: SimpleNamespace) -> Non
 
 def test_nothing_found_or_not_analysed_gives_no_state(case: tuple[str, StudyReport]) -> None:
     name, report = case
-    assert bool(states(report)) == (name in {"with_findings", "one_view"})
+    assert bool(states(report)) == (name in {"with_findings", "one_view", "revision", "tomosynthesis"})
 
 
 @pytest.mark.parametrize(

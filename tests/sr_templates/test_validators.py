@@ -8,15 +8,21 @@ import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 
-from sr_templates.contract import StudyReport, plain_variants
+from sr_templates.contract import ResultKind, ResultVariant, StudyReport, plain_variants
 from sr_templates.registry import make_objects
 
-KINDS = plain_variants("cad_sr", "measurement_sr", "heatmap")
+KINDS = plain_variants(*get_args(ResultKind))
+VARIANTS = KINDS | {
+    ResultVariant(kind="measurement_sr", sr_class="comprehensive"),
+    ResultVariant(kind="heatmap", max_side_px=1024, compression="jpeg_baseline"),
+    ResultVariant(kind="summary", max_side_px=1024, compression="jpeg_baseline"),
+}
 REPORTS = (
     "with_findings",
     "none_found",
@@ -26,7 +32,11 @@ REPORTS = (
     "one_view",
     "ultrasound",
     "dose_report_only",
+    "revision",
+    "tomosynthesis",
 )
+
+IN_EVERY_FORM = ("revision", "not_attempted")
 
 # PixelMed spells the meanings of 111024 and 111025 with two spaces; PS3.16 with one
 PIXELMED_NOISE = re.compile(r"Warning: .*\(11102[45],DCM,\"Failed  (Detections|Analyses)\"\).*different code meaning")
@@ -61,8 +71,8 @@ def run(*command: str) -> str:
 def written(tmp_path: Path, factory: SimpleNamespace) -> dict[str, Path]:
     files = {}
     for name in REPORTS:
-        for made in make_objects(getattr(factory, name)(), KINDS):
-            path = tmp_path / f"{name}_{made.kind}_{made.sop_instance_uid[-6:]}.dcm"
+        for made in make_objects(getattr(factory, name)(), VARIANTS if name in IN_EVERY_FORM else KINDS):
+            path = tmp_path / f"{name}_{made.variant.name.replace(' ', '_')}_{made.sop_instance_uid[-6:]}.dcm"
             path.write_bytes(made.content)
             files[path.stem] = path
     return files
@@ -95,7 +105,7 @@ def pixelmed_messages(paths: list[Path], folder: Path) -> dict[str, list[str]]:
 @pytest.mark.timeout(300)
 def test_pixelmed_finds_nothing_in_any_structured_report(written: dict[str, Path], tmp_path: Path) -> None:
     reports = [path for name, path in written.items() if "_sr_" in name]
-    assert len(reports) == 14
+    assert len(reports) == 20
     assert {name: lines for name, lines in pixelmed_messages(reports, tmp_path).items() if lines} == {}
 
 
@@ -132,7 +142,7 @@ def test_a_real_exam_is_reported_validly(shared_dir: Path, tmp_path: Path, facto
         )
     report: StudyReport = factory.study_report(tuple(images), study_instance_uid=str(images[0].header.StudyInstanceUID))
     paths = []
-    for made in make_objects(report, KINDS):
+    for made in make_objects(report, VARIANTS):
         path = tmp_path / f"{made.kind}_{len(paths)}.dcm"
         path.write_bytes(made.content)
         paths.append(path)
