@@ -189,11 +189,12 @@ def retry(
     uid: Annotated[str, typer.Argument(help="Study Instance UID.")],
     config: ConfigOption = None,
     again: Annotated[bool, typer.Option("--again", help="Analyse once more even when all went well.")] = False,
+    resend: Annotated[bool, typer.Option("--resend", help="Send every result once more, as it was.")] = False,
 ) -> None:
     """Send refused results again; analyse a failed or set-aside study once more, as a new revision."""
     from node.commands_ledger import retry_study
 
-    retry_study(settings_from(config), uid, again=again)
+    retry_study(settings_from(config), uid, again=again, resend=resend)
 
 
 @app.command()

@@ -120,8 +120,15 @@ def _delivery(row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def retry_study(settings: Settings, study_instance_uid: str, *, again: bool) -> None:
+def retry_study(settings: Settings, study_instance_uid: str, *, again: bool, resend: bool = False) -> None:
     """Put a study back to work: its refused deliveries, or the analysis itself when that failed.
+
+    Parameters
+    ----------
+    again : bool
+        Analyse once more in any case.
+    resend : bool
+        Send all results once more, byte for byte: for a destination that has lost them.
 
     Raises
     ------
@@ -132,6 +139,9 @@ def retry_study(settings: Settings, study_instance_uid: str, *, again: bool) -> 
     row = ledger.study(study_instance_uid)
     if row is None:
         raise UnknownStudy(f"no study {study_instance_uid} in the ledger; mammonode studies lists the latest")
+    if resend:
+        _send_again(open_outbox(settings, ledger), study_instance_uid, everything=True)
+        return
     if again or row["state"] == "quarantined" or row["outcome"] == "failed":
         _analyse_again(settings, ledger, study_instance_uid, row["state"])
         return
@@ -149,10 +159,12 @@ def _analyse_again(settings: Settings, ledger: Ledger, study_instance_uid: str, 
     typer.echo("queued: it will be analysed again, as a new revision")
 
 
-def _send_again(outbox: Outbox, study_instance_uid: str) -> None:
-    count = outbox.send_again(study_instance_uid, time.time())
+def _send_again(outbox: Outbox, study_instance_uid: str, *, everything: bool = False) -> None:
+    count = outbox.send_again(study_instance_uid, time.time(), everything=everything)
     if count:
-        typer.echo(f"{count} refused or expired deliveries are due again")
+        typer.echo(f"{count} {'' if everything else 'refused or expired '}deliveries are due again")
+    elif everything:
+        typer.echo("nothing to send: the study has no delivered result whose file is still here")
     else:
         typer.echo("nothing to retry: no delivery was refused or given up (--again analyses the study once more)")
 

@@ -39,6 +39,7 @@ from node.transport import MessageBuffer, ReceivingServer
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header, unfit_reason, view_name
 from sr_templates.contract import ReportingDevice
+from sr_templates.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 # C-STORE response statuses, PS3.4 table B.2-1 and PS3.7 annex C
 SUCCESS: Final = 0x0000
@@ -105,6 +106,8 @@ class Receiver:
         """Listen until the block ends; what is being received then is finished or aborted by the caller's choice."""
         node = self._settings.node
         ae = AE(ae_title=node.ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         ae.maximum_associations = node.max_associations
         ae.maximum_pdu_size = node.max_pdu_bytes
         ae.network_timeout = node.network_timeout_s

@@ -27,6 +27,7 @@ from pynetdicom.status import STATUS_SUCCESS, STATUS_WARNING, code_to_category
 from node.commitment_report import ACTION_REQUEST, WELL_KNOWN_INSTANCE
 from node.statuses import Fate, classify
 from pipelines.headers import MALFORMED
+from sr_templates.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 CONVERTED: Final = frozenset({*UNCOMPRESSED, JPEGBaseline8Bit})
@@ -115,6 +116,8 @@ def associated(
     """
     _config.STORE_SEND_CHUNKED_DATASET = True  # files go out byte for byte, a piece at a time
     ae = AE(ae_title=peer.calling_ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = ae.acse_timeout = peer.timeout_s
     ae.dimse_timeout = ae.network_timeout = peer.timeout_s
     ae.maximum_pdu_size = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.e2e.harness import (
+    ROOT,
     Destination,
     NodeUnderTest,
     RecordingPacs,
@@ -61,7 +63,9 @@ def test_sent_twice_with_a_restart_between_it_is_the_same_bytes_one_copy_and_com
             assert pacs.count() == len(uids)
             node.stop()
             node.serve()
-            assert node.outbox.send_again(STUDY_UID, time.time(), everything=True) == 2 * len(uids)
+            command = [sys.executable, "-m", "node.cli", "retry", STUDY_UID, "--resend", "--config", str(node.config)]
+            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            assert ran.stdout.strip() == f"{2 * len(uids)} deliveries are due again"
             wait_until(lambda: node.is_answered(STUDY_UID) and is_committed(node), 90, "results to be committed again")
             assert files_in(pacs, uids) == first
             assert pacs.count() == len(uids), "one copy each"

@@ -71,7 +71,7 @@ def test_analyse_writes_objects_and_a_results_json_that_follows_the_published_sc
         ("R", "MLO"),
     }
     assert {breast["status"] for breast in study["breasts"]} == {"not_analysed"}
-    assert len(study["objects"]) == 6
+    assert len(study["objects"]) == 7
     for name in study["objects"]:
         assert dcmread(tmp_path / "out" / name).StudyInstanceUID == STUDY_UID
     assert "no weights installed" in ran.out
