@@ -56,10 +56,19 @@ def explain(dataset: Dataset, *, patient: bool = False) -> list[str]:
     root = read_tree(dataset, patient=patient)
     lines = [*_heading(dataset, patient=patient), ""]
     if _is_report(dataset):
-        return [*lines, *_report(root)]
+        return [*_single(lines), *_single(_report(root))]
     if damaged:
         lines.append("CAUTION: the file is damaged or cut off, and not all of it could be read")
-    return [*lines, *_other_object(dataset)]
+    return [*_single(lines), *_single(_other_object(dataset))]
+
+
+def _single(lines: Iterable[str]) -> Iterator[str]:
+    """Put what follows a line break in a value below it and further in, so that no value can pass for our own words."""
+    for line in lines:
+        first, *more = line.split("\n")
+        yield first
+        indent = line[: len(line) - len(line.lstrip())]
+        yield from (indent + 2 * INDENT + words for words in more)
 
 
 def outline(dataset: Dataset, *, patient: bool = False) -> list[str]:

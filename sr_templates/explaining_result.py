@@ -18,6 +18,7 @@ _FINDING: Final = "111059"
 _INTENT: Final = "111056"
 _NOT_PRESENTED: Final = "111152"
 _GROUP: Final = "125007"
+_PROBABILITY: Final = "111047"
 _MEASURED_FINDING: Final = "121071"
 _LANGUAGE: Final = "121049"
 _IMPRESSION: Final = "111034"
@@ -68,7 +69,13 @@ def _cad_result(root: ContentItem, names: Names) -> str:
         return _WITHOUT_FINDINGS[extent] if readable else "UNKNOWN: no findings in what could be read"
     hidden = sum(item.value_code == _NOT_PRESENTED for f in found for item in f.all_of(_INTENT))
     apart = f"; {hidden} of them not for presentation" if hidden else ""
-    return f"{_counted([item.value for item in found])}{_where(found, names)}{apart}"
+    return f"{_counted([item.value for item in found])}{_where(found, names)}{_gravest(found)}{apart}"
+
+
+def _gravest(found: Sequence[ContentItem]) -> str:
+    """Highest probability of cancer that is stated in per cent; nothing when none is."""
+    stated = [p.number for f in found for p in f.all_of(_PROBABILITY) if p.number is not None and p.value.endswith("%")]
+    return f", highest probability of cancer {max(stated):g} %" if stated else ""
 
 
 def _stated(root: ContentItem) -> tuple[str, bool | None]:
@@ -123,7 +130,7 @@ def _measured(root: ContentItem, names: Names) -> str:
         return outcome.value.upper()
     if groups:
         kinds = [finding.value if (finding := group.first(_MEASURED_FINDING)) else "" for group in groups]
-        return _counted(kinds) + _where(groups, names)
+        return _counted(kinds) + _where(groups, names) + _gravest(groups)
     return "UNKNOWN: no findings in what could be read" if any(not_read(root)) else "no findings"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import unicodedata
 import zlib
 from typing import Any, Final
 
@@ -37,7 +36,7 @@ UNREADABLE: Final = (
 def printable(value: object) -> str:
     """Text without control and format characters, which a terminal would obey; lines remain."""
     text = "\n".join(str(value).splitlines())
-    kept = (c if c == "\n" or c in _JOINERS or not unicodedata.category(c).startswith("C") else " " for c in text)
+    kept = (c if c == "\n" or c in _JOINERS or c.isprintable() else " " for c in text)
     whole = "".join(kept).strip()
     if len(whole) > MAX_CHARACTERS:
         return f"{whole[:MAX_CHARACTERS]}... ({len(whole) - MAX_CHARACTERS} more characters)"
@@ -61,7 +60,10 @@ def text_of(dataset: Dataset, keyword: str) -> str:
 
 def _as_it_stands(dataset: Dataset, keyword: str) -> str:
     tag = tag_for_keyword(keyword)
-    element = dataset.get_item(tag) if tag is not None else None
+    try:
+        element = dataset.get_item(tag) if tag is not None else None
+    except UNREADABLE:
+        return ""
     value = element.value if isinstance(element, RawDataElement) else None
     return printable(value.decode("latin-1").strip(" \0")) if isinstance(value, bytes) else ""
 

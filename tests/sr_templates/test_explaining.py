@@ -11,11 +11,13 @@ from typing import get_args
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 
 from sr_templates.contract import ReplacedResult, ReportedBreast, ReportedImage, ResultKind, StudyReport, plain_variants
 from sr_templates.explaining import explain, outline
-from sr_templates.reading import ContentItem, read_tree
+from sr_templates.reading import MAX_ITEMS, ContentItem, read_tree
 from sr_templates.reading_attributes import UNREADABLE, printable
 from sr_templates.registry import make_objects
 
@@ -153,6 +155,156 @@ def test_a_terminal_is_never_given_orders(hostile: str) -> None:
     assert all(line.isprintable() for line in [*outline(root), *explain(root)])
 
 
+def cad_report(report: StudyReport) -> Dataset:
+    (document,) = made(report, "cad_sr")
+    return document
+
+
+def child(parent: Dataset, code_value: str) -> Dataset:
+    """First content item of a concept below an item."""
+    return next(
+        item
+        for item in parent.ContentSequence
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == code_value
+    )
+
+
+def text_item(code_value: str, meaning: str, text: str, relationship: str = "CONTAINS") -> Dataset:
+    item, name = Dataset(), Dataset()
+    name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = code_value, "DCM", meaning
+    item.RelationshipType, item.ValueType, item.TextValue = relationship, "TEXT", text
+    item.ConceptNameCodeSequence = [name]
+    return item
+
+
+def result_of(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith(("Result:", "CAUTION:"))]
+
+
+def test_the_result_stands_first_with_the_images_and_the_highest_probability(two_views: StudyReport) -> None:
+    for kind in ("cad_sr", "measurement_sr"):
+        (line,) = result_of(words(two_views, kind).splitlines())
+        assert line == (
+            "Result: 3 findings (3 Calcification Cluster) on image 1 (R CC), image 2 (R MLO), image 3 (L CC), "
+            "highest probability of cancer 87.5 %"
+        )
+
+
+@pytest.mark.parametrize("name", ["all_failed", "not_attempted"])
+def test_a_study_that_was_not_analysed_is_never_taken_for_a_negative_one(factory: SimpleNamespace, name: str) -> None:
+    for kind in ("cad_sr", "measurement_sr"):
+        result, caution = result_of(words(getattr(factory, name)(), kind).splitlines())
+        assert result in ("Result: NOT ANALYSED", "Result: ANALYSIS FAILED")
+        assert "NOT a negative result" in caution
+
+
+def test_an_image_that_was_left_out_is_a_caution(factory: SimpleNamespace) -> None:
+    for kind in ("cad_sr", "measurement_sr"):
+        _, caution = result_of(words(factory.partial(), kind).splitlines())
+        assert "not everything was analysed" in caution
+
+
+def test_all_analysed_and_nothing_found_needs_no_caution(factory: SimpleNamespace) -> None:
+    for kind in ("cad_sr", "measurement_sr"):
+        assert result_of(words(factory.none_found(), kind).splitlines()) == ["Result: no findings"]
+
+
+def test_every_kind_of_report_is_read_without_a_part_that_could_not_be(case: tuple[str, StudyReport]) -> None:
+    _, report = case
+    for item in make_objects(report, plain_variants(*get_args(ResultKind))):
+        said = "\n".join(explain(dcmread(BytesIO(item.content), stop_before_pixels=True)))
+        assert "could be read" not in said
+        assert item.sop_instance_uid in said
+
+
+def test_a_summary_that_findings_contradict_is_a_caution(two_views: StudyReport, factory: SimpleNamespace) -> None:
+    found, nothing = cad_report(two_views), cad_report(factory.none_found())
+    codes = [child(document, "111017").ConceptCodeSequence[0] for document in (found, nothing)]
+    codes[0].CodeValue, codes[1].CodeValue = codes[1].CodeValue, codes[0].CodeValue
+    assert "the summary says that there are no findings, but there are" in "\n".join(explain(found))
+    result, caution = result_of(explain(nothing))
+    assert result == "Result: UNKNOWN: no findings in what could be read"
+    assert "none can be read" in caution
+
+
+def test_findings_that_are_cut_off_or_damaged_are_not_taken_for_none(two_views: StudyReport) -> None:
+    document = cad_report(two_views)
+    damaged = RawDataElement(Tag("ContentSequence"), "SQ", 40, b"garbage", 0, False, True)
+    child(document, "111017")._dict[damaged.tag] = damaged
+    lines = result_of(explain(document))
+    assert lines[0] == "Result: UNKNOWN: no findings in what could be read"
+    assert any("findings may be missing" in line for line in lines)
+
+
+def test_a_file_that_breaks_off_says_so(two_views: StudyReport) -> None:
+    whole = make_objects(two_views, plain_variants("cad_sr"))[0].content
+    for tenths in (5, 7, 9):
+        lines = explain(dcmread(BytesIO(whole[: len(whole) * tenths // 10])))
+        assert any("findings may be missing" in line for line in lines), tenths
+
+
+def test_a_library_too_large_to_read_does_not_hide_that_findings_follow(two_views: StudyReport) -> None:
+    document = cad_report(two_views)
+    child(document, "111028").ContentSequence.extend(text_item("1", "filler", "x") for _ in range(MAX_ITEMS))
+    lines = result_of(explain(document))
+    assert lines[0] == "Result: UNKNOWN: no findings in what could be read"
+    assert any("were not read" in line for line in lines)
+
+
+def test_words_that_no_template_foresees_are_told_as_well(two_views: StudyReport) -> None:
+    document = cad_report(two_views)
+    document.ContentSequence.append(text_item("121106", "Comment", "seen by the root"))
+    impression = child(child(document, "111017"), "111034")
+    impression.ContentSequence.append(text_item("111033", "Impression Description", "seen below"))
+    lines = explain(document)
+    told = lines[lines.index("Also in this report:") :]
+    assert told[1:] == ["  Comment: seen by the root", "  Impression Description: seen below"]
+
+
+def test_the_device_that_observed_is_named(two_views: StudyReport) -> None:
+    assert "  Device Observer Name: NODE1" in words(two_views, "measurement_sr").splitlines()
+
+
+@pytest.mark.parametrize("root_code", ["111036", "126000", "121111"])
+def test_the_subject_in_the_tree_is_withheld_like_the_patient_in_the_header(
+    two_views: StudyReport, root_code: str
+) -> None:
+    document = made(two_views, "measurement_sr")[0]
+    document.ConceptNameCodeSequence[0].CodeValue = root_code
+    subject = [text_item("121030", "Subject ID", "HIDDEN-ID"), text_item("121106", "Comment", "P1")]
+    document.ContentSequence.extend(subject)
+    hidden = [*explain(document), *outline(document)]
+    assert not any("HIDDEN-ID" in line or line.endswith(": P1") for line in hidden)
+    shown = outline(document, patient=True)
+    assert {"  Subject ID: HIDDEN-ID", "  Comment: P1"} <= set(shown)
+
+
+def test_a_line_break_in_a_value_cannot_pass_for_our_own_words(two_views: StudyReport) -> None:
+    document = made(two_views, "measurement_sr")[0]
+    forged = "AI\nResult: no findings"
+    document.ManufacturerModelName = forged
+    child(document.ContentSequence[-1], "121106").TextValue = forged
+    child(child(document, "126010"), "125007").ContentSequence.append(text_item("121106", "Comment", forged))
+    assert len([line for line in explain(document) if line.startswith("Result:")]) == 1
+    assert all(line.isprintable() for line in explain(document))
+
+
+def test_a_value_representation_that_is_none_does_not_end_the_reading(two_views: StudyReport) -> None:
+    whole = make_objects(two_views, plain_variants("cad_sr"))[0].content
+    unknown = whole.replace(b"\x40\x00\x60\xa1UT", b"\x40\x00\x60\xa1U\x81")
+    assert unknown != whole
+    lines = explain(dcmread(BytesIO(unknown)))
+    assert any("findings may be missing" in line for line in lines)
+
+
+def test_a_capture_that_states_no_derivation_is_not_called_an_input(two_views: StudyReport) -> None:
+    capture = made(two_views, "heatmap")[0]
+    del capture.DerivationDescription
+    said = "\n".join(explain(capture))
+    assert "does not say what it was derived from" in said
+    assert "no result" not in said
+
+
 @pytest.mark.filterwarnings("ignore")  # pydicom's, of what it meets
 @pytest.mark.parametrize("kind", get_args(ResultKind))
 @pytest.mark.parametrize("seed", range(3))
@@ -183,3 +335,14 @@ def test_reports_of_others_are_read(shared_dir: Path) -> None:
         lines = explain(dataset)
         assert not any("no result" in line for line in lines), path
         assert len(lines) > 8, path
+
+
+@pytest.mark.shared
+def test_undamaged_files_of_others_are_not_called_damaged(shared_dir: Path) -> None:
+    folders = (shared_dir / "examples", shared_dir / "data" / "dicom" / "odd", shared_dir / "data" / "dicom" / "us")
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.dcm"))]
+    assert len(paths) > 20
+    for path in paths:
+        lines = [*explain(dcmread(path, stop_before_pixels=True)), *outline(dcmread(path, stop_before_pixels=True))]
+        assert not any("CAUTION" in line and "could be read" in line for line in lines), path
+        assert all(line.isprintable() for line in lines), path
