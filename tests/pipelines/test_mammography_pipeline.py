@@ -322,7 +322,7 @@ def test_every_broken_instance_is_a_row_with_a_reason_and_the_rest_is_analysed(
     }
     assert [image.outcome for image in result.images].count("analysed") == 1
     assert result.outcome == "analysed"
-    assert {made.kind for made in result.objects} == {"cad_sr", "measurement_sr", "heatmap"}
+    assert {made.kind for made in result.objects} == {"cad_sr", "measurement_sr", "heatmap", "summary"}
 
 
 def test_failure_is_reported_from_headers_alone(
@@ -353,5 +353,5 @@ def test_real_objects_come_out_and_are_the_same_when_done_again(tools: Any, make
     first, again = (
         MammographyPipeline(models=tools.FakeModels()).analyse(study, tools.options()).objects for _ in range(2)
     )
-    assert sorted(made.kind for made in first) == ["cad_sr", "heatmap", "heatmap", "measurement_sr"]
+    assert sorted(made.kind for made in first) == ["cad_sr", "heatmap", "heatmap", "measurement_sr", "summary"]
     assert [made.content for made in first] == [made.content for made in again]

@@ -11,7 +11,7 @@ SC = "1.2.840.10008.5.1.4.1.1"
 ROUTING = Reason(code="ultrasound", text="ultrasound image: no ultrasound model is installed")
 
 
-def test_every_instance_is_listed_with_its_reason_and_only_a_report_is_made(tools: Any, make_mammogram: Any) -> None:
+def test_every_instance_is_listed_with_its_reason_in_a_report_and_a_summary(tools: Any, make_mammogram: Any) -> None:
     ultrasound = make_mammogram("L-CC", SOPClassUID=f"{SC}.6.1", Modality="US")
     dose = make_mammogram("L-CC", SOPClassUID=f"{SC}.88.67", Modality="SR", Rows=None, Columns=None)
     other = make_mammogram("L-CC", SOPClassUID=f"{SC}.4", Modality="MR")
@@ -26,7 +26,7 @@ def test_every_instance_is_listed_with_its_reason_and_only_a_report_is_made(tool
     }
     assert result.reason is not None
     assert "radiation dose report" in result.reason.text
-    assert [made.kind for made in result.objects] == ["measurement_sr"]
+    assert [made.kind for made in result.objects] == ["measurement_sr", "summary"]
 
 
 def test_no_report_is_made_for_a_destination_that_wants_none(tools: Any, make_mammogram: Any) -> None:

@@ -61,7 +61,8 @@ def test_every_study_has_exactly_one_summary(case: tuple[str, StudyReport]) -> N
     dataset = summary(report)
     assert (dataset.SOPClassUID, dataset.Modality) == ("1.2.840.10008.5.1.4.1.1.7", "OT")
     assert (dataset.SeriesNumber, dataset.InstanceNumber) == (9004, 1)
-    assert dataset.SeriesDescription == "AI summary - NOT FOR PRIMARY DIAGNOSIS"
+    replaces = ", revision 2 replaces 1" if report.replaces else ""
+    assert dataset.SeriesDescription == f"AI summary - NOT FOR PRIMARY DIAGNOSIS{replaces}"
     assert (dataset.BurnedInAnnotation, dataset.RecognizableVisualFeatures) == ("YES", "NO")
     assert dataset.Laterality == ""
     assert "ImageLaterality" not in dataset
