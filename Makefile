@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv dev demo peers lint format test bench docs lock clean
+.PHONY: help venv dev demo peers lint format test bench viewer-check docs lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/bin/uv:
 	$(PYTHON) -m venv .venv
@@ -51,6 +51,9 @@ test: dev peers ## every test; PYTEST_ARGS="tests/node -k settings" for some
 bench: dev peers ## the figures of the README, measured here
 	$(BIN)/python tests/benchmarks/run.py
 
+viewer-check: dev peers ## are boxes at their place in a viewer? needs Chromium, chromedriver, OHIF by npm; pictures in viewer-out/
+	$(BIN)/python -m tests.viewer.run --out viewer-out
+
 docs: venv ## the tables in docs/SETTINGS.md and docs/CONFORMANCE.md, from the program itself
 	$(BIN)/python -m node.settings_table docs/SETTINGS.md
 	$(BIN)/python -m node.conformance docs/CONFORMANCE.md
@@ -62,5 +65,5 @@ lock: .venv/bin/uv ## pin again what pyproject.toml asks for (UPGRADE=--upgrade 
 	$(BIN)/$(LOCK) $(UPGRADE) --extra dev -c requirements.txt -o requirements-dev.txt
 
 clean: ## everything that was made, but not .venv
-	rm -rf demo-out bench-out state build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf demo-out bench-out viewer-out state build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -18,6 +18,7 @@ from typing import Final, Self
 LOOPBACK: Final = "127.0.0.1"
 
 PACKAGES: Final[Mapping[str, str]] = {
+    "chromedriver": "chromium-driver",
     "dciodvfy": "dicom3tools",
     "dsrdump": "dcmtk",
     "echoscu": "dcmtk",

@@ -1,0 +1,119 @@
+"""The generated study on its way: into Orthanc, from there to the node, and the node's results back into Orthanc."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from pipelines.phantom import write_study
+from tests.e2e.harness import Destination, NodeUnderTest, node_under_test
+from tests.peers.orthanc import Modality, Orthanc, orthanc
+from tests.peers.processes import ProgramMissing, wait_until
+from tests.viewer.stand_in import COLUMNS, ROWS, SEED, SPACING_MM
+
+NODE_TITLE: Final = "MAMMONODE"
+DICOMWEB_PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+ANSWER_WITHIN_S: Final = 120
+WORKER: Final = Path(__file__).with_name("stand_in_worker.py")
+COMPREHENSIVE_SR: Final = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.33")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredExam:
+    """A study with its results, as they came to the archive.
+
+    Attributes
+    ----------
+    images : mapping of str to str
+        SOP Instance UID of each view, by the view's name (``"L-CC"``).
+    image_series : frozenset of str
+        Their series.
+    results : tuple of pydicom.Dataset
+        What the node sent.
+    """
+
+    archive: Orthanc
+    study_instance_uid: str
+    images: dict[str, str]
+    image_series: frozenset[str]
+    results: tuple[Dataset, ...]
+
+    def series(self) -> set[str]:
+        """Series that a viewer knows of: the images' and the results'."""
+        return {*self.image_series, *(result.SeriesInstanceUID for result in self.results)}
+
+    def preview(self, sop_instance_uid: str) -> bytes:
+        """What Orthanc shows of an instance, as PNG."""
+        return self.archive.request("GET", f"/instances/{self.archive.find(sop_instance_uid)}/preview")
+
+    def measurement_report(self) -> Dataset:
+        """The TID 1500 report.
+
+        Raises
+        ------
+        LookupError
+            None came, or several.
+        """
+        found = [result for result in self.results if result.SOPClassUID in COMPREHENSIVE_SR]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} measurement reports came back, not 1")
+        return found[0]
+
+    def captures(self) -> tuple[Dataset, ...]:
+        """Secondary captures, in the order of their series and numbers."""
+        found = [result for result in self.results if result.SOPClassUID == SecondaryCaptureImageStorage]
+        return tuple(sorted(found, key=lambda result: (int(result.SeriesNumber), int(result.InstanceNumber))))
+
+
+@contextmanager
+def answered_exam(folder: Path) -> Iterator[AnsweredExam]:
+    """Run Orthanc and a node; yield when every result of the generated study is in Orthanc.
+
+    Raises
+    ------
+    ProgramMissing, StartFailed
+        Of Orthanc or its DICOMweb plugin.
+    TimeoutError
+        The results did not come.
+    """
+    if not DICOMWEB_PLUGIN.exists():
+        raise ProgramMissing("needs Orthanc's DICOMweb plugin (Debian package orthanc-dicomweb)")
+    changes = {"Plugins": [str(DICOMWEB_PLUGIN)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}
+    with (
+        orthanc(folder / "orthanc", changes=changes) as archive,
+        node_under_test(folder / "node", [Destination("orthanc", archive.port, archive.ae_title)]) as node,
+    ):
+        _start(node)
+        study = write_study(folder / "study", SEED, rows=ROWS, columns=COLUMNS, spacing_mm=SPACING_MM)
+        headers = [dcmread(path, stop_before_pixels=True) for path in study]
+        archive.upload(study)
+        archive.set_modality("node", Modality(ae_title=NODE_TITLE, port=node.port))
+        sent = {header.SOPInstanceUID for header in headers}
+        archive.send("node", sent)
+        study_instance_uid = headers[0].StudyInstanceUID
+        wait_until(lambda: node.is_answered(study_instance_uid), timeout_s=ANSWER_WITHIN_S, what="the node's results")
+        came = sorted(archive.instances().keys() - sent)
+        yield AnsweredExam(
+            archive=archive,
+            study_instance_uid=study_instance_uid,
+            images={f"{header.ImageLaterality}-{header.ViewPosition}": header.SOPInstanceUID for header in headers},
+            image_series=frozenset(header.SeriesInstanceUID for header in headers),
+            results=tuple(dcmread(BytesIO(archive.file_bytes(uid))) for uid in came),
+        )
+
+
+def _start(node: NodeUnderTest) -> None:
+    """Start the parts that ``mammonode serve`` starts, the worker with the stand-in for its networks."""
+    for part in ("scp", "dispatch"):
+        node.start(part, [sys.executable, "-m", "node.cli", part, "--config", str(node.config)])
+    node.start("worker", [sys.executable, str(WORKER), str(node.config)])
+    for part in ("scp", "dispatch", "worker"):
+        node.wait_ready(part)
