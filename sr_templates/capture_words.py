@@ -11,7 +11,7 @@ from sr_templates.contract import ReportedAlgorithm, ReportedFinding, ReportedIm
 from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
 from sr_templates.evidence import headers, valid_text
 from sr_templates.marks import Mark
-from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, revision_sentence
+from sr_templates.wording import NumberedFinding, cancer_words, clipped_box_px, image_name, revision_sentence
 
 BANNER = Line(text="RESEARCH USE, NOT FOR PRIMARY DIAGNOSIS", color=WARNING, scale=1.15)
 _HASH_PREFIX = 12
@@ -62,7 +62,7 @@ def _finding_line(numbered: NumberedFinding, named: bool) -> Line:
     frame = f", frame {finding.frame_number}" if finding.frame_number is not None else ""
     words = (
         f"{numbered.number}: {where}predicted {finding.label}, score {finding.score:.2f}, "
-        f"{probability} {100 * finding.malignancy:.1f} %{frame}"
+        f"{cancer_words(finding, probability)}{frame}"
     )
     return Line(text=text(words), color=label_color(finding))
 

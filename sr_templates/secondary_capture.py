@@ -30,7 +30,7 @@ from sr_templates.evidence import patient_orientation, reference, value_text
 from sr_templates.heatmap_layout import Words
 from sr_templates.heatmap_picture import HeatmapPicture, render
 from sr_templates.scales import pixel_size
-from sr_templates.wording import image_name, numbered_findings, result_sentence
+from sr_templates.wording import image_name, malignancy_words, numbered_findings, result_sentence
 
 SERIES_NUMBER = 9003
 SERIES_DESCRIPTION = "AI heatmap - NOT FOR PRIMARY DIAGNOSIS"
@@ -151,8 +151,7 @@ def _lines_above(report: StudyReport, image: ReportedImage) -> Iterator[Line]:
     if image.outcome == "analysed":
         count = len(image.findings)
         words = count_words(count, "calcification finding") if count else "No calcification found"
-        if image.malignancy is not None:
-            words += f"; probability of malignancy of the image {100 * image.malignancy:.1f} %"
+        words += malignancy_words(image, "probability of malignancy of the image")
         yield Line(text=words, color=outcome_color(image), scale=1.15)
     else:
         yield Line(text=text(result_sentence(image.outcome, image.reason)), color=WARNING, scale=1.15)

@@ -37,6 +37,7 @@ from sr_templates.wording import (
     STATUS_WORDS,
     NumberedFinding,
     image_name,
+    malignancy_words,
     numbered_findings,
     result_sentence,
 )
@@ -163,8 +164,7 @@ def _thumbnail(report: StudyReport, image: ReportedImage, found: Sequence[Number
             return Thumbnail(display=None, inside=inside, caption=(caption,))
         return Thumbnail(display=image.display, caption=(Line(text=f"{name}: {why}", color=WARNING),))
     words = f"{name}: {count_words(len(of_image), 'finding')}" if of_image else f"{name}: no calcification found"
-    if image.malignancy is not None and of_image:
-        words += f", malignant {100 * image.malignancy:.1f} %"
+    words += malignancy_words(image, "malignant")
     return Thumbnail(
         display=image.display,
         marks=marks_of(image, of_image, full_tags=False) if image.display is not None else (),

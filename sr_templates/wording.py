@@ -82,13 +82,30 @@ def image_sentence(report: StudyReport, image: ReportedImage) -> str:
     if image.outcome == "analysed":
         count = len(image.findings)
         sentence += f", {count} calcification finding{'' if count == 1 else 's'}"
-    if image.malignancy is not None:
-        sentence += f", probability of malignancy of the image {100 * image.malignancy:.1f} %"
+    sentence += malignancy_words(image, "probability of malignancy of the image")
     if image.second_opinion is not None:
         classifiers = [algorithm.name for algorithm in report.algorithms if algorithm.task == "classification"]
         sentence += f", second opinion ({', '.join((*classifiers, 'whole image'))}): "
         sentence += f"malignant {100 * image.second_opinion:.1f} %; it decides nothing"
     return f"{sentence} [{value_text(image.header, 'SOPInstanceUID')}]"
+
+
+def malignancy_words(image: ReportedImage, title: str) -> str:
+    """Words on the malignancy of an image, after a comma.
+
+    It is that of the gravest malignant finding: without one there is no probability, without any nothing to add.
+    """
+    if image.malignancy is None or not image.findings:
+        return ""
+    if all(finding.label == "benign" for finding in image.findings):
+        return ", none predicted malignant"
+    return f", {title} {100 * image.malignancy:.1f} %"
+
+
+def cancer_words(finding: ReportedFinding, title: str) -> str:
+    """Probability of cancer of a finding. Of a benign one the detector knows no more than that it is below a bound."""
+    bound = "at most " if finding.label == "benign" else ""
+    return f"{title} {bound}{100 * finding.malignancy:.1f} %"
 
 
 def revision_sentence(report: StudyReport) -> str | None:

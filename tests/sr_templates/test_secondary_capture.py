@@ -335,10 +335,10 @@ def test_the_picture_says_what_was_found_by_what_and_when(factory: SimpleNamespa
     for sentence in (
         "R CC, study of 2025-01-01",
         "Revision 2, replaces the results of revision 1",
-        "2 calcification findings; probability of malignancy of the image 40.0 %",
+        "2 calcification findings, probability of malignancy of the image 40.0 %",
         "second opinion (SPPNet, whole image): malignant 12.3 %",
         "1: predicted malignant, score 0.88, probability of cancer 87.5 %",
-        "2: predicted benign, score 0.88, probability of cancer 12.5 %",
+        "2: predicted benign, score 0.88, probability of cancer at most 12.5 %",
         "FPNNet 0.1.0, weights 3f3f3f3f3f3f, nms_threshold 0.3, score_threshold 0.3",
         "SPPNet 0.1.0, weights 3f3f3f3f3f3f, threshold 0.5",
         "mammonode 0.1.0, analysis of 2026-01-02 03:04 UTC",
