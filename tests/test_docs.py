@@ -128,13 +128,13 @@ def test_no_key_in_the_prose_of_settings_is_unknown() -> None:
 
 
 def test_every_make_target_that_is_written_about_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")]
     written_about = {
         target
         for document in documents
         for target in re.findall(
-            r"(?:`|^|&& |sudo )make (?:-C \S+ )?([a-z]+)", document.read_text(encoding="utf-8"), re.M
+            r"(?:`|^|&& |sudo )make (?:-C \S+ )?([a-z-]+)", document.read_text(encoding="utf-8"), re.M
         )
     }
     assert written_about <= targets
@@ -143,5 +143,5 @@ def test_every_make_target_that_is_written_about_exists() -> None:
 
 def test_every_make_target_is_in_its_own_help() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
-    assert set(re.findall(r"^([a-z]+):.*?## \S", makefile, flags=re.MULTILINE)) == targets
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    assert set(re.findall(r"^([a-z-]+):.*?## \S", makefile, flags=re.MULTILINE)) == targets
