@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
 from models.contract import BoxPx
+from models.resampling import resample
 
 Pixels = NDArray[np.float32]
 
@@ -195,23 +195,6 @@ def breast_crop_px(pixels: Pixels, min_columns: int = 1) -> tuple[int, int, int,
         bright = np.flatnonzero(breast.any(axis=0))
         first, end = left * BLOCK_PX + int(bright[0]), left * BLOCK_PX + int(bright[-1]) + 1
     return (first, 0, end, rows) if end - first >= min_columns else (0, 0, columns, rows)
-
-
-def resample(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
-    """Resample to `shape`, corner to corner, averaging over the area of a new pixel when shrinking.
-
-    Each axis shrinks with a Hamming window as wide as the new pixel, or grows bilinearly; Pillow widens its filters by
-    the scale, so nothing aliases.
-    """
-    if pixels.shape == shape:
-        return np.ascontiguousarray(pixels)
-    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
-    rows, columns = pixels.shape
-    for size in ((shape[1], rows), (shape[1], shape[0])):
-        shrinks = size[0] < columns if size[1] == rows else size[1] < rows
-        kind = Image.Resampling.HAMMING if shrinks else Image.Resampling.BILINEAR
-        image = image.resize(size, kind)
-    return np.asarray(image, dtype=np.float32)
 
 
 def _between(value: float, high: int) -> float:

@@ -1,1 +1,1 @@
-"""Evaluation: from predictions and truth to the papers' figures and plots. Nothing here reads images or runs models."""
+"""Evaluation: from predictions and truth to figures and plots. Nothing here reads images or runs models."""

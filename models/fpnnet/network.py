@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +11,15 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
+
+from models.fpnnet.channels import channels
 
 CLASSES = ("background", "benign", "malignant")
 
-ANCHOR_SIZES_PX = ((32,), (64,), (128,), (256,), (512,))
-"""One size a level, P2 to P6: 3.2, 6.4, 12.8, 25.6 and 51.2 mm at 0.1 mm. Grouped calcifications lie within 1 to 2 cm,
-regional ones spread over more than 2 cm (ACR BI-RADS Atlas, 5th edition, mammography, "Distribution")."""
+ANCHOR_SIZES_PX = ((16,), (32,), (64,), (128,), (256,))
+"""One size a level, P2 to P6: 1.6, 3.2, 6.4, 12.8 and 25.6 mm at 0.1 mm. Groups lie within 1 to 2 cm, the smallest of
+them within 2 mm (ACR BI-RADS Atlas, 5th edition, mammography, "Distribution")."""
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
@@ -37,7 +38,9 @@ class FoundBoxes:
     labels : torch.Tensor
         Shape ``(n,)``: index into `CLASSES`, 1 or 2.
     scores : torch.Tensor
-        Shape ``(n,)``: probability of that class.
+        Shape ``(n,)``: probability that there are calcifications, benign or malignant.
+    malignancy : torch.Tensor
+        Shape ``(n,)``: probability that there are malignant ones; at most `scores`.
     activation : torch.Tensor or None
         Shape of the image, 0 to 1.
     """
@@ -45,11 +48,12 @@ class FoundBoxes:
     boxes: Tensor
     labels: Tensor
     scores: Tensor
+    malignancy: Tensor
     activation: Tensor | None
 
 
-class PaddingTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
-    """In place of torchvision's: no rescaling and no normalisation; air (0) is put below and to the right."""
+class ChannelTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
+    """In place of torchvision's: no rescaling; grey becomes `channels`; zeros are put below and to the right."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -60,6 +64,10 @@ class PaddingTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torch
             size_divisible=COARSEST_STRIDE_PX,
         )
 
+    def normalize(self, image: Tensor) -> Tensor:
+        """Split the grey image, shape ``(1, rows, columns)``, into the channels of the network."""
+        return channels(image[0])
+
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         """Leave the image at its canonical spacing."""
         return image, target
@@ -68,7 +76,7 @@ class PaddingTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torch
 class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
     """Faster R-CNN of the paper: ResNet-50, FPN, classes `CLASSES`.
 
-    In training it is torchvision's `FasterRCNN`: a list of ``(3, rows, columns)`` images and targets in, losses out.
+    In training it is torchvision's `FasterRCNN`: a list of ``(1, rows, columns)`` images and targets in, losses out.
 
     Parameters
     ----------
@@ -93,7 +101,7 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
             box_nms_thresh=box_nms_thresh,
             box_detections_per_img=box_detections_per_img,
         )
-        self.transform = PaddingTransform()
+        self.transform = ChannelTransform()
 
     def detect(
         self, image: Tensor, *, score_threshold: float | None = None, with_activation: bool = False
@@ -110,21 +118,40 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
             Whether to compute the class activation map.
         """
         size = (image.shape[0], image.shape[1])
-        padded, _ = self.transform([image.expand(3, *size)])
+        padded, _ = self.transform([image[None]])
         features = self.backbone(padded.tensors)
         proposals, _ = self.rpn(padded, features)
-        heads = self.roi_heads
-        if score_threshold is not None:
-            heads = copy(heads)  # shares layers and weights; only the copy's threshold changes
-            heads.score_thresh = score_threshold
-        found, _ = heads(features, proposals, padded.image_sizes)
-        (result,) = self.transform.postprocess(found, padded.image_sizes, [size])
-        boxes, labels, scores = result["boxes"], result["labels"], result["scores"]
+        threshold = self.roi_heads.score_thresh if score_threshold is None else score_threshold
+        boxes, labels, scores, malignancy = self._select(features, proposals, padded.image_sizes, threshold)
         activation = None
         if with_activation:
             relevance = self._relevance(features, boxes, labels, padded.image_sizes)
             activation = paint(relevance, boxes, scores, size)
-        return FoundBoxes(boxes=boxes, labels=labels, scores=scores, activation=activation)
+        return FoundBoxes(boxes=boxes, labels=labels, scores=scores, malignancy=malignancy, activation=activation)
+
+    def _select(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_sizes: list[tuple[int, int]],
+        score_threshold: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Classify the proposals of one image and keep one box a place: suppression knows no classes.
+
+        torchvision lets a benign and a malignant box stand at one place, each with its share of the probability; a
+        cluster that might be either would then count twice, and each time as less than it is.
+        """
+        heads = self.roi_heads
+        logits, regression = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, proposals, image_sizes)))
+        probabilities = logits.float().softmax(dim=1)
+        labels = probabilities[:, 1:].argmax(dim=1) + 1
+        decoded = heads.box_coder.decode(regression.float(), proposals)
+        boxes = clip_boxes_to_image(decoded[torch.arange(len(labels), device=labels.device), labels], image_sizes[0])
+        scores = 1.0 - probabilities[:, 0]
+        kept = torch.where(scores > score_threshold)[0]
+        kept = kept[remove_small_boxes(boxes[kept], min_size=1.0)]
+        kept = kept[nms(boxes[kept], scores[kept], heads.nms_thresh)[: heads.detections_per_img]]
+        return boxes[kept], labels[kept], scores[kept], probabilities[kept, CLASSES.index("malignant")]
 
     def _relevance(
         self, features: dict[str, Tensor], boxes: Tensor, labels: Tensor, image_sizes: list[tuple[int, int]]
