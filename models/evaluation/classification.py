@@ -158,8 +158,8 @@ def lesion_level(images: Sequence[EvaluatedImage], score_threshold: float) -> Le
                     patient=image.patient,
                 )
             )
-        touched = (overlap > 0).any(axis=0)
-        beside.extend(found.label for number, found in enumerate(predictions) if not touched[number])
+        highest = overlap.max(axis=0, initial=0.0).tolist()
+        beside.extend(found.label for found, touches in zip(predictions, highest, strict=True) if not touches)
     matched = [case for case in cases if case.predicted is not None]
     nowhere = (beside.count("malignant"), beside.count("benign"), None)
     return Level(

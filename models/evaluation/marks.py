@@ -69,7 +69,8 @@ def found_on(image: EvaluatedImage, rule: HitRule) -> tuple[NDArray[np.float64],
         [prediction.box_px for prediction in image.predictions],
         image.spacing_mm,
     )
-    return np.where(hits, scores, -np.inf).max(axis=1, initial=-np.inf), ~hits.any(axis=0)
+    best = np.where(hits, scores, -np.inf).max(axis=1, initial=-np.inf)
+    return np.asarray(best, dtype=np.float64), np.asarray(~hits.any(axis=0), dtype=np.bool_)
 
 
 def marks_of(images: Sequence[EvaluatedImage], rule: HitRule, *, lesions: Label | None = None) -> Marks:

@@ -11,6 +11,7 @@ from typing import Final
 
 from models.evaluation.classification import PAPER_SCOPE, Level, LevelName
 from models.evaluation.contract import NotDefined
+from models.evaluation.evaluate import Evaluation
 from models.evaluation.proportions import Measures, Proportion
 from models.evaluation.roc import Roc
 
@@ -112,3 +113,15 @@ def _from_measures(found: Measures, auc: Roc | NotDefined) -> MeasuredRow:
         f1_malignant=found.f1,
         auc=auc,
     )
+
+
+def paired_rows(evaluation: Evaluation) -> tuple[tuple[PaperRow, MeasuredRow], ...]:
+    """Give each row of the paper with the same row of an evaluation."""
+    measured = {
+        ("image", "SPPNet"): measured_row(evaluation.second_opinion),
+        ("image", "FPNNet"): measured_row(evaluation.image),
+        ("breast", "SPPNet"): row_without("the breast rule is applied to the detector only"),
+        ("breast", "FPNNet"): measured_row(evaluation.breast),
+        ("lesion", "FPNNet"): measured_row(evaluation.lesion),
+    }
+    return tuple((row, measured[row.level, row.model]) for row in PAPER_ROWS)
