@@ -1,0 +1,199 @@
+"""One row of a manifest: its columns, what each may hold, and what to say of a cell that holds something else.
+
+No message repeats a cell: in a table whose columns have slipped, any of them may hold a name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from models.contract import BoxPx, Label
+from models.training.contract import MEDIA, SPLITS, Medium, Split
+from pipelines.views import VIEW_BY_NAME
+
+Laterality = Literal["L", "R"]
+Choice = TypeVar("Choice", bound=str)
+
+BOX_COLUMNS: Final = ("x0", "y0", "x1", "y1")
+COLUMNS: Final = (
+    "image",
+    "patient",
+    "split",
+    "label",
+    *BOX_COLUMNS,
+    "laterality",
+    "view",
+    "spacing_mm",
+    "medium",
+    "plantable",
+)
+REQUIRED_COLUMNS: Final = ("image", "patient")
+
+GREYSCALE_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff", ".pgm"})
+"""A file of any other name is read as DICOM."""
+
+MAX_SPACING_MM: Final = 1.0
+"""Mammography resolves a tenth of a millimetre; a greater number is in another unit."""
+
+LABELS: Final[tuple[Label, ...]] = ("benign", "malignant")
+LATERALITIES: Final[tuple[Laterality, ...]] = ("L", "R")
+YES_NO: Final = ("yes", "no")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one row says: of its image, and of one lesion (`label` and `box_px`) or none (both None)."""
+
+    line: int
+    path: Path
+    patient: str
+    split: Split | None
+    laterality: Laterality | None
+    view: str | None
+    spacing_mm: float | None
+    medium: Medium
+    plantable: bool
+    label: Label | None
+    box_px: BoxPx | None
+
+    @property
+    def of_image(self) -> dict[str, object]:
+        """What all rows of an image must agree on, by column."""
+        return {
+            "patient": self.patient,
+            "split": self.split,
+            "laterality": self.laterality,
+            "view": self.view,
+            "spacing_mm": self.spacing_mm,
+            "medium": self.medium,
+            "plantable": self.plantable,
+        }
+
+
+def is_greyscale_file(path: Path) -> bool:
+    """Whether a file is read as PNG, TIFF or PGM, by its suffix; else it is read as DICOM."""
+    return path.suffix.lower() in GREYSCALE_SUFFIXES
+
+
+def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Row | None, tuple[str, ...]]:
+    """Read one row.
+
+    Parameters
+    ----------
+    line : int
+        In the manifest, from 1, the header being line 1.
+    values : mapping of str to str
+        Cell by column; an absent column is as good as an empty cell.
+    folder : pathlib.Path
+        What a relative path is relative to.
+
+    Returns
+    -------
+    Row or None
+        None when there are problems.
+    tuple of str
+        Every problem of the row, each with what to do.
+    """
+    cells = _Cells(values)
+    path = cells.image(folder)
+    patient = cells.text("patient")
+    if not patient:
+        cells.problems.append("patient is empty: give a pseudonym, the same for all images of a patient")
+    box_px = cells.box()
+    label = cells.choice("label", LABELS)
+    if label is not None and all(not cells.text(column) for column in BOX_COLUMNS):
+        cells.problems.append("a label without a box: give x0, y0, x1 and y1, or leave label empty")
+    if box_px is not None and not cells.text("label"):
+        cells.problems.append("a box without a label: write benign or malignant")
+    plantable = cells.choice("plantable", YES_NO) == "yes"
+    if plantable and box_px is not None:
+        cells.problems.append("plantable is yes in a row with a box: lesions are planted into images without any")
+    spacing_mm = cells.spacing_mm(required=path is not None and is_greyscale_file(path))
+    split, laterality = cells.choice("split", SPLITS), cells.choice("laterality", LATERALITIES)
+    view, medium = cells.choice("view", tuple(VIEW_BY_NAME)), cells.choice("medium", MEDIA)
+    if path is None or cells.problems:
+        return None, tuple(cells.problems)
+    row = Row(
+        line=line,
+        path=path,
+        patient=patient,
+        split=split,
+        laterality=laterality,
+        view=view,
+        spacing_mm=spacing_mm,
+        medium=medium or "digital",
+        plantable=plantable,
+        label=label,
+        box_px=box_px,
+    )
+    return row, ()
+
+
+class _Cells:
+    """The cells of one row, and what was found wrong with them so far."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.problems: list[str] = []
+
+    def text(self, column: str) -> str:
+        return (self._values.get(column) or "").strip()
+
+    def choice(self, column: str, allowed: Iterable[Choice]) -> Choice | None:
+        text = self.text(column)
+        by_name = {name.casefold(): name for name in allowed}
+        if text and text.casefold() not in by_name:
+            self.problems.append(f"{column}: must be {', '.join(by_name.values())}, or empty")
+        return by_name.get(text.casefold())
+
+    def number(self, column: str) -> float | None:
+        text = self.text(column)
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            self.problems.append(f"{column}: must be a finite number with a decimal point")
+            return None
+        return value
+
+    def image(self, folder: Path) -> Path | None:
+        text = self.text("image")
+        if not text:
+            self.problems.append("image is empty: give the path of a file, relative to the manifest's folder")
+            return None
+        path = (folder / text).absolute()
+        if not path.is_file():
+            self.problems.append("image: no such file; a relative path starts at the manifest's folder")
+            return None
+        return path
+
+    def box(self) -> BoxPx | None:
+        given = [column for column in BOX_COLUMNS if self.text(column)]
+        values = [self.number(column) for column in BOX_COLUMNS]
+        if given and len(given) < len(BOX_COLUMNS):
+            missing = ", ".join(column for column in BOX_COLUMNS if column not in given)
+            self.problems.append(f"an incomplete box: give {missing}, or empty all four")
+            return None
+        if any(value is None for value in values):
+            return None
+        x0, y0, x1, y1 = (value for value in values if value is not None)
+        if not (0 <= x0 < x1 and 0 <= y0 < y1):
+            self.problems.append("a box out of order: 0 <= x0 < x1, 0 <= y0 < y1, in pixels from the top left corner")
+            return None
+        return x0, y0, x1, y1
+
+    def spacing_mm(self, *, required: bool) -> float | None:
+        value = self.number("spacing_mm")
+        if value is not None and not 0 < value <= MAX_SPACING_MM:
+            self.problems.append(f"spacing_mm: must be above 0 and at most {MAX_SPACING_MM:g}, in mm a pixel")
+            return None
+        if required and not self.text("spacing_mm"):
+            self.problems.append("spacing_mm is empty: PNG, TIFF and PGM files do not say it, so the manifest must")
+        return value
