@@ -106,7 +106,7 @@ def _fine_linear(rng: np.random.Generator) -> list[Grain]:
     duct = rng.normal(0.0, 0.35, size=count)
     places = _malignant_places(rng, count, along=True)
     return [
-        linear_grain(rng, x, y, rng.uniform(0.06, 0.18), rng.uniform(0.3, 1.6), angle)
+        linear_grain(rng, (x, y), rng.uniform(0.06, 0.18), rng.uniform(0.3, 1.6), angle)
         if rng.random() < 0.7
         else lobed_grain(rng, x, y, rng.uniform(0.08, 0.2), 3)
         for (x, y), angle in zip(places, duct, strict=True)

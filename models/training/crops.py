@@ -1,4 +1,4 @@
-"""Crops that FPNNet learns from: a place in an image, clusters planted there, distractors, and the look changed a little.
+"""Crops that FPNNet learns from: a place in an image, clusters planted there, distractors, the look changed a little.
 
 Every crop is made from its own number and the seed alone, so a run that was broken off and taken up again sees what an
 unbroken one would have seen.
@@ -18,7 +18,7 @@ from models.resampling import resample
 from models.training.clusters import make_cluster
 from models.training.contract import TrainingImage, TruthBox
 from models.training.distractors import draw_distractors
-from models.training.looks import draw_look, finish
+from models.training.looks import Exposure, draw_look, finish
 from models.training.planting import plant
 
 Image = NDArray[np.float32]
@@ -138,9 +138,9 @@ class CropSampler:
         left, top = (round(float(value) - side / 2) for value in centre)
         pixels = _cut(image.pixels, left, top, side)
         calcium = np.zeros_like(pixels) if image.plantable else np.full_like(pixels, np.nan)
-        look = draw_look(rng, image.medium)
+        exposure = Exposure(pixels=pixels, spacing_mm=image.spacing_mm, look=draw_look(rng, image.medium))
         if rng.random() < self.plan.distractors:
-            draw_distractors(rng, pixels, image.spacing_mm, image.medium, look)
+            draw_distractors(rng, exposure, image.medium)
         truth = _inside(image.lesions, left, top, side)
         tissue = np.argwhere(pixels > TISSUE)
         for _ in range(wanted if len(tissue) else 0):
@@ -149,23 +149,24 @@ class CropSampler:
             at = (float(np.clip(x, 0.12 * side, 0.88 * side)), float(np.clip(y, 0.12 * side, 0.88 * side)))
             if any(_near(at, box) for box, _ in truth):
                 continue
-            planted = plant(pixels, calcium, make_cluster(rng, label), at, image.spacing_mm, look)
+            planted = plant(exposure, calcium, make_cluster(rng, label), at)
             if planted is not None:
                 truth.append((planted.box_px, label))
-        return self._varied(rng, finish(pixels, look), calcium, truth)
+        return self._varied(rng, finish(exposure), calcium, truth)
 
     def _place(self, rng: np.random.Generator, source: _Source, side: int, *, empty: bool) -> NDArray[np.float64]:
         """Centre of the crop, ``(x, y)``."""
         image = source.image
         mined = self.mined.get(image.name)
         if empty and mined is not None and len(mined) and rng.random() < self.plan.on_mined:
-            return mined[int(rng.integers(len(mined)))] + rng.uniform(-0.3, 0.3, size=2) * side
+            return np.asarray(mined[int(rng.integers(len(mined)))] + rng.uniform(-0.3, 0.3, size=2) * side)
         if image.lesions and rng.random() < 0.6:
             x0, y0, x1, y1 = image.lesions[int(rng.integers(len(image.lesions)))].box_px
             return np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-0.25, 0.25, size=2) * side
         if len(source.tissue_px) and rng.random() < self.plan.on_tissue:
-            return source.tissue_px[int(rng.integers(len(source.tissue_px)))] + rng.uniform(-0.3, 0.3, size=2) * side
-        return rng.uniform(0.0, 1.0, size=2) * image.pixels.shape[::-1]
+            place = source.tissue_px[int(rng.integers(len(source.tissue_px)))]
+            return np.asarray(place + rng.uniform(-0.3, 0.3, size=2) * side)
+        return np.asarray(rng.uniform(0.0, 1.0, size=2) * image.pixels.shape[::-1])
 
     def _varied(
         self, rng: np.random.Generator, pixels: Image, calcium: Image, truth: list[tuple[BoxPx, Label]]

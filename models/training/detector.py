@@ -1,4 +1,4 @@
-"""Training of FPNNet: steps over crops, false positives mined, validation by FROC, checkpoints that a run goes on from."""
+"""Training of FPNNet: steps over crops, mining of false positives, validation by FROC, checkpoints to go on from."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ class DetectorTraining:
         self.step = 0
         self.best: ValidationFigures | None = None
         self._device = torch.device(plan.device)
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form for modules
+        self._network = network.to(self._device, memory_format=torch.channels_last)
         self._average = {name: value.clone() for name, value in network.state_dict().items()}
         self._grains = nn.Conv2d(256, 1, 1).to(self._device)
-        nn.init.constant_(self._grains.bias, -3.0)  # type: ignore[arg-type]  # the bias exists, as none was declined
+        nn.init.constant_(cast(Tensor, self._grains.bias), -3.0)
         parameters = [*network.parameters(), *self._grains.parameters()]
         self._optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self._sampler = sampler
@@ -182,7 +182,7 @@ class DetectorTraining:
             losses = self._losses(crops)
             total = torch.stack(list(losses.values())).sum()
         self._optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         parameters = [value for group in self._optimiser.param_groups for value in group["params"]]
         nn.utils.clip_grad_norm_(parameters, 5.0)
         self._optimiser.step()
@@ -244,7 +244,7 @@ class DetectorTraining:
             box_detections_per_img=heads.detections_per_img,
         )
         network.load_state_dict(self._average)
-        return network.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]  # torch's stub lacks this form for modules
+        return network.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[no-any-return]  # FPNNet inherits from what torchvision leaves untyped
 
     def _mine(self) -> None:
         with self._autocast():

@@ -1,9 +1,9 @@
-"""What is bright, small or thin on a mammogram and no calcification cluster: the detector must learn to leave it alone."""
+"""What is bright, small or thin on a mammogram and no cluster of calcifications: the detector must leave it alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,11 +13,11 @@ from scipy import ndimage
 from models.training.clusters import make_cluster
 from models.training.contract import Medium
 from models.training.grains import Grain, linear_grain, lobed_grain, path_lengths_mm, round_grain
-from models.training.looks import Look, slope
+from models.training.looks import Exposure, slope
 from models.training.planting import AIR, fewer, noise_level
 
 Image = NDArray[np.float32]
-Drawer = Callable[[np.random.Generator, Image, float, Look], None]
+Drawer = Callable[[np.random.Generator, Exposure], None]
 
 SPARSE_PER_CM2: Final = 0.7
 """Dust and single grains are drawn no denser: five within 1 cm would be a group."""
@@ -26,38 +26,36 @@ METAL: Final = 1.0
 """Brightness of metal and lead, which stop the beam."""
 
 
-def draw_distractors(rng: np.random.Generator, pixels: Image, spacing_mm: float, medium: Medium, look: Look) -> None:
+def draw_distractors(rng: np.random.Generator, exposure: Exposure, medium: Medium) -> None:
     """Add up to three kinds of distractors to an image, in place.
 
     Parameters
     ----------
-    pixels : numpy.ndarray
-        Shape ``(rows, columns)``, float32, 0 to 1.
-    spacing_mm : float
-        Of the image.
+    exposure : Exposure
+        The image.
     medium : {"film", "digital"}
         Scratches and dust are of films.
-    look : Look
-        Of the calcium in this image.
     """
     names = list(KINDS)
     weights = np.array([KINDS[name][medium] for name in names])
     chosen = rng.choice(len(names), size=int(rng.integers(0, 4)), replace=False, p=weights / weights.sum())
     for index in sorted(chosen):
-        DRAWERS[names[index]](rng, pixels, spacing_mm, look)
+        DRAWERS[names[index]](rng, exposure)
 
 
-def _dust(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _dust(rng: np.random.Generator, exposure: Exposure) -> None:
     """Specks on the film or the screen: sharp, one or two pixels, bright or dark, not blurred as the breast is."""
-    for _ in range(_sparse_count(rng, pixels, spacing_mm)):
+    pixels = exposure.pixels
+    for _ in range(_sparse_count(rng, exposure)):
         x, y = int(rng.integers(pixels.shape[1])), int(rng.integers(pixels.shape[0]))
         side = int(rng.integers(1, 3))
         strength = rng.uniform(0.05, 0.5) * (1.0 if rng.random() < 0.6 else -1.0)
         pixels[y : y + side, x : x + int(rng.integers(1, 3))] += np.float32(strength)
 
 
-def _scratch(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _scratch(rng: np.random.Generator, exposure: Exposure) -> None:
     """Thin, long, nearly straight, sharp; bright or dark, sometimes broken into pieces."""
+    pixels, spacing_mm = exposure.pixels, exposure.spacing_mm
     strength = rng.uniform(0.03, 0.3) * (1.0 if rng.random() < 0.6 else -1.0)
     points = _curve(rng, pixels.shape, rng.uniform(3.0, 40.0) / spacing_mm, bend=0.004)
     if rng.random() < 0.4:
@@ -65,8 +63,9 @@ def _scratch(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: L
     _stroke(pixels, points, sigma_px=0.35, strength=strength)
 
 
-def _ligaments(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _ligaments(rng: np.random.Generator, exposure: Exposure) -> None:
     """Soft lines that cross: each crossing is a bright point."""
+    pixels, spacing_mm = exposure.pixels, exposure.spacing_mm
     middle = rng.uniform(0.2, 0.8, size=2) * pixels.shape[::-1]
     for _ in range(int(rng.integers(2, 5))):
         through = middle + rng.normal(0.0, 2.0 / spacing_mm, size=2)
@@ -74,8 +73,9 @@ def _ligaments(rng: np.random.Generator, pixels: Image, spacing_mm: float, look:
         _stroke(pixels, points, sigma_px=rng.uniform(0.1, 0.35) / spacing_mm, strength=rng.uniform(0.01, 0.06))
 
 
-def _vessel(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _vessel(rng: np.random.Generator, exposure: Exposure) -> None:
     """Calcified walls of an artery: two parallel broken lines of calcium (BI-RADS, "typically benign: vascular")."""
+    pixels = exposure.pixels
     centre = rng.uniform(0.1, 0.9, size=2) * pixels.shape[::-1]
     width_mm, length_mm, angle = rng.uniform(0.8, 2.5), rng.uniform(8.0, 30.0), rng.uniform(0.0, 2 * math.pi)
     bend = rng.normal(0.0, 0.008)
@@ -87,36 +87,40 @@ def _vessel(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Lo
                 turned_x = math.cos(angle) * x - math.sin(angle) * y
                 turned_y = math.sin(angle) * x + math.cos(angle) * y
                 heading = angle + math.atan(2.0 * bend * start_mm)
-                grains.append(linear_grain(rng, turned_x, turned_y, rng.uniform(0.06, 0.14), 0.5, heading))
-    _add_calcium(pixels, grains, (float(centre[0]), float(centre[1])), spacing_mm, look, strength=rng.uniform(0.5, 1.2))
+                grains.append(linear_grain(rng, (turned_x, turned_y), rng.uniform(0.06, 0.14), 0.5, heading))
+    _add_calcium(exposure, grains, (float(centre[0]), float(centre[1])), strength=rng.uniform(0.5, 1.2))
 
 
-def _single_grains(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _single_grains(rng: np.random.Generator, exposure: Exposure) -> None:
     """One or two grains apart: real, and no group."""
-    for _ in range(_sparse_count(rng, pixels, spacing_mm)):
+    pixels = exposure.pixels
+    for _ in range(_sparse_count(rng, exposure)):
         centre = rng.uniform(0.0, 1.0, size=2) * pixels.shape[::-1]
         made = fewer(make_cluster(rng, "benign" if rng.random() < 0.7 else "malignant"), int(rng.integers(1, 3)))
-        _add_calcium(pixels, made.grains, (float(centre[0]), float(centre[1])), spacing_mm, look)
+        _add_calcium(exposure, made.grains, (float(centre[0]), float(centre[1])))
 
 
-def _skin_marker(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _skin_marker(rng: np.random.Generator, exposure: Exposure) -> None:
     """A lead or steel ball stuck on the skin, 1.5 to 2.5 mm, or a mole marker's ring."""
+    pixels = exposure.pixels
     centre = rng.uniform(0.05, 0.95, size=2) * pixels.shape[::-1]
     hollow = 0.0 if rng.random() < 0.6 else rng.uniform(0.7, 0.9)
     radius_mm = rng.uniform(0.6, 1.3) if hollow == 0.0 else rng.uniform(2.0, 6.0)
-    _add_metal(rng, pixels, [round_grain(0.0, 0.0, radius_mm, hollow=hollow)], centre, spacing_mm, look)
+    _add_metal(rng, exposure, [round_grain(0.0, 0.0, radius_mm, hollow=hollow)], centre)
 
 
-def _clip(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _clip(rng: np.random.Generator, exposure: Exposure) -> None:
     """A biopsy clip or a piece of wire: a bent rod of even width, 2 to 4 mm, white."""
+    pixels = exposure.pixels
     centre = rng.uniform(0.05, 0.95, size=2) * pixels.shape[::-1]
     angle, radius_mm = rng.uniform(0.0, 2 * math.pi), rng.uniform(0.12, 0.3)
-    rod = linear_grain(rng, 0.0, 0.0, radius_mm, rng.uniform(1.5, 4.0), angle)
-    _add_metal(rng, pixels, [rod], centre, spacing_mm, look)
+    rod = linear_grain(rng, (0.0, 0.0), radius_mm, rng.uniform(1.5, 4.0), angle)
+    _add_metal(rng, exposure, [rod], centre)
 
 
-def _label(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _label(rng: np.random.Generator, exposure: Exposure) -> None:
     """Letters of a lead marker or of a name plate: strokes of one width in a row, upright or on their side."""
+    pixels, spacing_mm = exposure.pixels, exposure.spacing_mm
     corner = rng.uniform(0.0, 0.8, size=2) * pixels.shape[::-1]
     height_px, sigma_px = rng.uniform(2.0, 7.0) / spacing_mm, rng.uniform(0.15, 0.4) / spacing_mm
     brightness = rng.uniform(0.3, METAL)
@@ -133,12 +137,13 @@ def _label(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Loo
     pixels += shape * np.maximum(brightness - pixels, 0.0)
 
 
-def _bright_blob(rng: np.random.Generator, pixels: Image, spacing_mm: float, look: Look) -> None:
+def _bright_blob(rng: np.random.Generator, exposure: Exposure) -> None:
     """A single coarse calcification or a small dense nodule: bright, alone, 1 to 6 mm."""
+    pixels, spacing_mm = exposure.pixels, exposure.spacing_mm
     centre = rng.uniform(0.05, 0.95, size=2) * pixels.shape[::-1]
     if rng.random() < 0.5:
         body = [lobed_grain(rng, 0.0, 0.0, rng.uniform(0.5, 2.0), int(rng.integers(1, 10)))]
-        _add_calcium(pixels, body, (float(centre[0]), float(centre[1])), spacing_mm, look, strength=0.6)
+        _add_calcium(exposure, body, (float(centre[0]), float(centre[1])), strength=0.6)
     else:
         y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
         radius_px = rng.uniform(1.0, 4.0) / spacing_mm
@@ -172,8 +177,8 @@ KINDS: Final[dict[str, dict[Medium, float]]] = {
 }
 
 
-def _sparse_count(rng: np.random.Generator, pixels: Image, spacing_mm: float) -> int:
-    area_cm2 = pixels.size * (spacing_mm / 10.0) ** 2
+def _sparse_count(rng: np.random.Generator, exposure: Exposure) -> int:
+    area_cm2 = exposure.pixels.size * (exposure.spacing_mm / 10.0) ** 2
     return 1 + int(rng.poisson(rng.uniform(0.0, SPARSE_PER_CM2) * area_cm2))
 
 
@@ -212,35 +217,26 @@ def _stroke(pixels: Image, points: NDArray[np.float64], sigma_px: float, strengt
 
 
 def _add_calcium(
-    pixels: Image,
-    grains: list[Grain] | tuple[Grain, ...],
-    centre_px: tuple[float, float],
-    spacing_mm: float,
-    look: Look,
-    strength: float = 1.0,
+    exposure: Exposure, grains: Sequence[Grain], centre_px: tuple[float, float], strength: float = 1.0
 ) -> None:
+    """Add grains, bright enough that the brightest can be seen."""
     if not grains:
         return
-    lengths, window = path_lengths_mm(grains, centre_px, pixels.shape, spacing_mm, look.blur_mm)  # type: ignore[arg-type]  # the shape of an image has two entries
+    pixels, look = exposure.pixels, exposure.look
+    lengths, window = path_lengths_mm(grains, centre_px, pixels.shape, exposure.spacing_mm, look.blur_mm)
     if not lengths.size:
         return
     added = np.float32(strength * look.per_mm) * lengths * slope(pixels[window], look) * (pixels[window] > AIR)
-    least = 3.0 * noise_level(pixels, centre_px, spacing_mm)
+    least = 3.0 * noise_level(exposure, centre_px)
     pixels[window] += added * max(1.0, least / max(float(added.max()), 1e-6))
 
 
 def _add_metal(
-    rng: np.random.Generator,
-    pixels: Image,
-    bodies: list[Grain],
-    centre: NDArray[np.float64],
-    spacing_mm: float,
-    look: Look,
+    rng: np.random.Generator, exposure: Exposure, bodies: Sequence[Grain], centre: NDArray[np.float64]
 ) -> None:
     """Metal is as bright as it gets, whatever its thickness, with the blur of the image at its edge."""
-    lengths, window = path_lengths_mm(
-        bodies, (float(centre[0]), float(centre[1])), pixels.shape, spacing_mm, look.blur_mm
-    )  # type: ignore[arg-type]  # the shape of an image has two entries
+    pixels, at = exposure.pixels, (float(centre[0]), float(centre[1]))
+    lengths, window = path_lengths_mm(bodies, at, pixels.shape, exposure.spacing_mm, exposure.look.blur_mm)
     if not lengths.size:
         return
     opaque = 1.0 - np.exp(-lengths * 25.0)

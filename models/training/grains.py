@@ -60,19 +60,19 @@ def lobed_grain(rng: np.random.Generator, x_mm: float, y_mm: float, radius_mm: f
 
 
 def linear_grain(
-    rng: np.random.Generator, x_mm: float, y_mm: float, radius_mm: float, length_mm: float, angle: float
+    rng: np.random.Generator, at_mm: tuple[float, float], radius_mm: float, length_mm: float, angle: float
 ) -> Grain:
     """A crooked rod, now and then forked: the cast of a piece of duct."""
-    stem = _crooked(rng, x_mm, y_mm, radius_mm, length_mm, angle)
+    stem = _crooked(rng, at_mm, radius_mm, length_mm, angle)
     if rng.random() < 0.35:
         fork = stem[int(rng.integers(len(stem)))]
         turned = angle + rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.2)
-        stem = np.concatenate([stem, _crooked(rng, fork[0], fork[1], 0.8 * radius_mm, 0.6 * length_mm, turned)])
+        stem = np.concatenate([stem, _crooked(rng, (fork[0], fork[1]), 0.8 * radius_mm, 0.6 * length_mm, turned)])
     return Grain(balls_mm=stem)
 
 
 def path_lengths_mm(
-    grains: Sequence[Grain], centre_px: tuple[float, float], shape: tuple[int, int], spacing_mm: float, blur_mm: float
+    grains: Sequence[Grain], centre_px: tuple[float, float], shape: tuple[int, ...], spacing_mm: float, blur_mm: float
 ) -> tuple[NDArray[np.float32], tuple[slice, slice]]:
     """How far the beam runs through calcium, averaged over each pixel.
 
@@ -146,11 +146,11 @@ def _span(low_mm: float, high_mm: float, fine_mm: float, size: int) -> tuple[int
 
 
 def _crooked(
-    rng: np.random.Generator, x_mm: float, y_mm: float, radius_mm: float, length_mm: float, angle: float
+    rng: np.random.Generator, at_mm: tuple[float, float], radius_mm: float, length_mm: float, angle: float
 ) -> NDArray[np.float64]:
     steps = max(1, math.ceil(length_mm / (0.8 * radius_mm)))
     angles = angle + np.cumsum(rng.normal(0.0, 0.18, size=steps))
-    x = x_mm + np.cumsum(np.cos(angles)) * 0.8 * radius_mm
-    y = y_mm + np.cumsum(np.sin(angles)) * 0.8 * radius_mm
+    x = at_mm[0] + np.cumsum(np.cos(angles)) * 0.8 * radius_mm
+    y = at_mm[1] + np.cumsum(np.sin(angles)) * 0.8 * radius_mm
     radii = radius_mm * rng.uniform(0.7, 1.15, size=steps)
     return np.column_stack([x, y, radii])

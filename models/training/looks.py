@@ -50,6 +50,25 @@ class Look:
     step: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """An image, or a crop of one, that things are drawn into.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        Shape ``(rows, columns)``, float32, 0 (air) to 1; changed in place.
+    spacing_mm : float
+        Rows and columns alike.
+    look : Look
+        Of its calcium.
+    """
+
+    pixels: Image
+    spacing_mm: float
+    look: Look
+
+
 RANGES: Final[Mapping[Medium, tuple[tuple[float, float], tuple[float, float]]]] = MappingProxyType(
     {
         # Contrast a mm, blur in mm. Screen-film systems with a digitiser blur more than a direct detector.
@@ -79,9 +98,9 @@ def slope(brightness: Image, look: Look) -> Image:
     return curve
 
 
-def finish(pixels: Image, look: Look) -> Image:
-    """Clip to 0 to 1 and round to the digitiser's steps."""
-    shown = np.clip(pixels, 0.0, 1.0)
-    if look.step:
-        shown = np.rint(shown / look.step) * look.step
+def finish(exposure: Exposure) -> Image:
+    """Return the image clipped to 0 to 1 and rounded to the digitiser's steps."""
+    shown, step = np.clip(exposure.pixels, 0.0, 1.0), exposure.look.step
+    if step:
+        shown = np.rint(shown / step) * step
     return shown.astype(np.float32, copy=False)

@@ -13,7 +13,7 @@ from models.training.clusters import make_cluster
 from models.training.contract import TrainingImage, TruthBox
 from models.training.crops import TISSUE
 from models.training.distractors import draw_distractors
-from models.training.looks import draw_look, finish
+from models.training.looks import Exposure, draw_look, finish
 from models.training.planting import plant
 
 TRIES: Final = 20
@@ -58,19 +58,17 @@ def planted_pairs(images: Iterable[TrainingImage], seed: int, *, label: Label | 
 def plant_whole(image: TrainingImage, rng: np.random.Generator, label: Label | None = None) -> TrainingImage:
     """Plant one or two clusters of one class into a copy of `image`."""
     of_all: Label = label if label is not None else ("malignant" if rng.random() < 0.5 else "benign")
-    pixels = image.pixels.copy()
-    look = draw_look(rng, image.medium)
-    draw_distractors(rng, pixels, image.spacing_mm, image.medium, look)
+    exposure = Exposure(pixels=image.pixels.copy(), spacing_mm=image.spacing_mm, look=draw_look(rng, image.medium))
+    draw_distractors(rng, exposure, image.medium)
     tissue = np.argwhere(image.pixels[::4, ::4] > TISSUE) * 4
-    calcium = np.zeros_like(pixels)
+    calcium = np.zeros_like(image.pixels)
     lesions: list[TruthBox] = []
     wanted = 1 if rng.random() < 0.7 else 2
     for _ in range(TRIES if len(tissue) else 0):
         if len(lesions) == wanted:
             break
         y, x = tissue[int(rng.integers(len(tissue)))]
-        cluster = make_cluster(rng, of_all)
-        planted = plant(pixels, calcium, cluster, (float(x), float(y)), image.spacing_mm, look)
+        planted = plant(exposure, calcium, make_cluster(rng, of_all), (float(x), float(y)))
         if planted is not None:
             lesions.append(TruthBox(box_px=planted.box_px, label=of_all))
-    return replace(image, name=f"{image.name}+", pixels=finish(pixels, look), lesions=tuple(lesions), plantable=False)
+    return replace(image, name=f"{image.name}+", pixels=finish(exposure), lesions=tuple(lesions), plantable=False)

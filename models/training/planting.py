@@ -12,7 +12,7 @@ from scipy import ndimage
 from models.contract import BoxPx
 from models.training.clusters import Cluster
 from models.training.grains import Grain, box_around, path_lengths_mm
-from models.training.looks import Look, slope
+from models.training.looks import Exposure, slope
 
 Image = NDArray[np.float32]
 
@@ -51,11 +51,12 @@ class Planted:
     visible: int
 
 
-def noise_level(pixels: Image, centre_px: tuple[float, float], spacing_mm: float) -> float:
+def noise_level(exposure: Exposure, centre_px: tuple[float, float]) -> float:
     """Standard deviation of what is finer than a grain, around a place; from the median, so grains do not count.
 
     Never below a quarter of a step of 8 bits, which is what rounding leaves of no noise at all.
     """
+    pixels, spacing_mm = exposure.pixels, exposure.spacing_mm
     half = max(8, round(NOISE_WINDOW_MM / spacing_mm / 2))
     x, y = round(centre_px[0]), round(centre_px[1])
     around = pixels[max(y - half, 0) : y + half, max(x - half, 0) : x + half]
@@ -63,9 +64,7 @@ def noise_level(pixels: Image, centre_px: tuple[float, float], spacing_mm: float
     return max(float(1.4826 * np.median(np.abs(fine - np.median(fine)))), 0.25 / 255.0)
 
 
-def plant(
-    pixels: Image, calcium: Image, cluster: Cluster, centre_px: tuple[float, float], spacing_mm: float, look: Look
-) -> Planted | None:
+def plant(exposure: Exposure, calcium: Image, cluster: Cluster, centre_px: tuple[float, float]) -> Planted | None:
     """Plant a cluster, in place.
 
     If too few grains would be seen, the contrast is raised, to four times at most, until enough are (`MIN_VISIBLE`,
@@ -73,22 +72,21 @@ def plant(
 
     Parameters
     ----------
-    pixels : numpy.ndarray
-        Shape ``(rows, columns)``, float32, 0 to 1. Untouched when None is returned.
+    exposure : Exposure
+        Untouched when None is returned.
     calcium : numpy.ndarray
-        Of the same shape: brightness that visible grains added is put here, by maximum.
+        Shape ``(rows, columns)``, float32: brightness that visible grains added is put here, by maximum.
     centre_px : tuple of float
         ``(x, y)`` of the cluster's centre.
-    spacing_mm : float
-        Of the image.
 
     Returns
     -------
     Planted or None
         None when too few grains can be seen in the image.
     """
-    noise = noise_level(pixels, centre_px, spacing_mm)
-    lengths, window = path_lengths_mm(cluster.grains, centre_px, pixels.shape, spacing_mm, look.blur_mm)  # type: ignore[arg-type]  # the shape of an image has two entries
+    pixels, spacing_mm, look = exposure.pixels, exposure.spacing_mm, exposure.look
+    noise = noise_level(exposure, centre_px)
+    lengths, window = path_lengths_mm(cluster.grains, centre_px, pixels.shape, spacing_mm, look.blur_mm)
     if not lengths.size:
         return None
     added = lengths * np.float32(look.per_mm) * slope(pixels[window], look) * (pixels[window] > AIR)

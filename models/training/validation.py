@@ -91,7 +91,8 @@ def views_of(pairs: Iterable[PlantedPair], spacing_mm: float) -> tuple[Validatio
 
 def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.device) -> ValidationFigures:
     """Measure `ValidationFigures`: a lesion is found by a box whose centre lies in it."""
-    false, best = [], []
+    false: list[float] = []
+    best: list[tuple[float, bool]] = []
     for view in views:
         found = _detect(network, view.pixels, device)
         if view.normal:

@@ -25,7 +25,26 @@ def own_metadata(name: str) -> Metadata:
 def random_network(name: str, seed: int = 0) -> torch.nn.Module:
     """The bundle's network, initialised from `seed`."""
     torch.manual_seed(seed)
-    return build_network(own_metadata(name), NETWORKS[name]).eval()
+    network = build_network(own_metadata(name), NETWORKS[name]).eval()
+    if isinstance(network, FPNNet):
+        _spread_scores(network)
+    return network
+
+
+def _spread_scores(network: FPNNet) -> None:
+    """Centre the logits on noise: as they come, all scores are alike, and thresholds would have nothing to tell apart."""
+    heads = network.roi_heads
+    with torch.inference_mode():
+        padded, _ = network.transform([torch.from_numpy(noise_image().pixels)[None]])
+        features = network.backbone(padded.tensors)
+        proposals, _ = network.rpn(padded, features)
+        pooled = heads.box_head(heads.box_roi_pool(features, proposals, padded.image_sizes))
+        logits = heads.box_predictor.cls_score(pooled)
+        scale = 1.5 / logits.std(dim=0)
+        middle = logits.mean(dim=0) * scale
+    with torch.no_grad():
+        heads.box_predictor.cls_score.weight.mul_(scale[:, None])
+        heads.box_predictor.cls_score.bias.mul_(scale).sub_(middle)
 
 
 def install_random_weights(weights_dir: Path, name: str, seed: int = 0) -> str:
