@@ -63,9 +63,15 @@ def froc_plot(evaluation: Evaluation) -> Plot | None:
     if first.band_lower:
         within = np.array(first.band_rates) <= first.curve_false_positives[-1]  # beyond it there is no curve
         axes.fill_between(
-            first.band_rates, first.band_lower, first.band_upper, where=within.tolist(), color=BLUE, alpha=0.18, linewidth=0,
+            first.band_rates,
+            first.band_lower,
+            first.band_upper,
+            where=within.tolist(),
+            color=BLUE,
+            alpha=0.18,
+            linewidth=0,
             label=f"95 % interval, {name}",
-        )  # fmt: skip
+        )
     _points(axes, first)
     axes.set_xscale("log", base=2)
     axes.set_xlim(BAND_RATES[0], BAND_RATES[-1])
@@ -93,9 +99,13 @@ def roc_plot(level: Level, second: Level | None = None) -> Plot | None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (1, 3)))
     for (name, curve), colour, style in zip(curves, (BLUE, VERMILLION, GREEN), ("-", "--", "-."), strict=False):
         axes.plot(
-            curve.curve_false_positive_rate, curve.curve_sensitivity, color=colour, linestyle=style, linewidth=1.8,
+            curve.curve_false_positive_rate,
+            curve.curve_sensitivity,
+            color=colour,
+            linestyle=style,
+            linewidth=1.8,
             label=f"{name}\nAUC {_auc_words(curve)}",
-        )  # fmt: skip
+        )
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")
@@ -148,9 +158,13 @@ def _points(axes: Axes, curve: Froc) -> None:
         if isinstance(point.interval, Interval):
             axes.plot([point.rate] * 2, [point.interval.lower, point.interval.upper], color=BLUE, linewidth=1.1)
         axes.plot(
-            point.rate, point.sensitivity, marker="o", markersize=5, color=BLUE,
+            point.rate,
+            point.sensitivity,
+            marker="o",
+            markersize=5,
+            color=BLUE,
             markerfacecolor="white" if point.complete else BLUE,
-        )  # fmt: skip
+        )
 
 
 def _matrix(axes: Axes, level: Level) -> None:
