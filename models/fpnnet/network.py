@@ -13,7 +13,7 @@ from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
 
-from models.fpnnet.channels import channels
+from models.channels import channels
 
 CLASSES = ("background", "benign", "malignant")
 

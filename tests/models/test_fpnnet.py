@@ -12,7 +12,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.ops import clip_boxes_to_image, nms
 
 from models.contract import DetectionOutput, ModelImage
-from models.fpnnet.channels import channels
+from models.channels import channels
 from models.fpnnet.network import CLASSES, FPNNet, paint
 from models.fpnnet.predict import FPNNetPredictor
 from tests.models.builders import noise_image
