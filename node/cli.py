@@ -10,6 +10,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
+from node import cli_train
 from node.errors import SettingsInvalid
 from node.logs import configure_logging
 from node.settings import Settings, load_settings
@@ -224,6 +225,9 @@ def demo(
     from node.demo import demo as run
 
     run(out)
+
+
+app.add_typer(cli_train.app)
 
 
 @app.callback(invoke_without_command=True)

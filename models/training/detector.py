@@ -37,6 +37,9 @@ GRAIN_STRIDE: Final = 4
 GRAIN_POSITIVE: Final = 4.0
 """Weight of cells with calcium: they are few."""
 
+FIXED: Final = ("steps", "batch", "learning_rate", "weight_decay", "seed")
+"""What of a plan may not change when a run is taken up again: its crops and its learning rate follow from these."""
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -281,6 +284,9 @@ class DetectorTraining:
         if not path.exists():
             return
         content = torch.load(path, map_location=self._device, weights_only=True)
+        differing = [name for name in FIXED if content["plan"][name] != getattr(self.plan, name)]
+        if differing:
+            raise ValueError(f"the run in {self.directory} was begun with another {' and '.join(differing)}")
         self.step = int(content["step"])
         self._network.load_state_dict(content["network"])
         self._average = content["average"]

@@ -110,6 +110,13 @@ def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.dev
     )
 
 
+def operating_score(network: FPNNet, views: Sequence[ValidationView], device: torch.device, rate: float) -> float:
+    """Score above which there are at most `rate` false positives per normal image."""
+    normals = [view for view in views if view.normal]
+    false = [score for view in normals for _, _, score in _detect(network, view.pixels, device)]
+    return _threshold(false, rate * len(normals))
+
+
 def find_false_positives(
     network: FPNNet, normals: Iterable[TrainingImage], device: torch.device, spacing_mm: float = 0.1
 ) -> dict[str, NDArray[np.float64]]:
@@ -128,7 +135,7 @@ def _detect(
     network: FPNNet, pixels: NDArray[np.float32], device: torch.device
 ) -> list[tuple[tuple[float, ...], str, float]]:
     with torch.inference_mode():
-        found = network.detect(torch.from_numpy(pixels).to(device), score_threshold=LEAST_SCORE)
+        found = network.detect(torch.tensor(pixels, device=device), score_threshold=LEAST_SCORE)
     boxes, labels, scores = found.boxes.float().tolist(), found.labels.tolist(), found.scores.float().tolist()
     return [(tuple(box), CLASSES[label], score) for box, label, score in zip(boxes, labels, scores, strict=True)]
 

@@ -1,0 +1,162 @@
+"""What ``mammonode train fpnnet`` does: from images to a bundle of weights that the node can load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from models.bundle import build_network
+from models.fpnnet.network import FPNNet
+from models.metadata import bundle_dir, bundle_metadata, read_metadata
+from models.training.contract import TrainingImage
+from models.training.crops import CropPlan, CropSampler
+from models.training.detector import BEST, DetectorTraining, TrainPlan
+from models.training.planted_views import planted_pairs
+from models.training.validation import ValidationView, operating_score, view_of, views_of
+from models.weights import write_weights
+
+NAME: Final = "FPNNet"
+SHARES: Final = {"film": 0.62, "digital": 0.2, "phantom": 0.18}
+"""How often a crop comes from each kind of image, when there are any of it."""
+
+OPERATING_RATE: Final = 0.5
+"""False positives per normal image at the operating point, on the images of the validation split."""
+
+Tell = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorData:
+    """What a run trains and validates on.
+
+    Attributes
+    ----------
+    train, val : sequence of TrainingImage
+        Of the manifest.
+    phantoms, val_phantoms : sequence of TrainingImage
+        Made, not read; may be empty.
+    note : str
+        What these images are, for the card.
+    """
+
+    train: Sequence[TrainingImage]
+    val: Sequence[TrainingImage]
+    phantoms: Sequence[TrainingImage]
+    val_phantoms: Sequence[TrainingImage]
+    note: str
+
+
+def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
+    """FPNNet with random weights, or with a backbone of the site's own.
+
+    Parameters
+    ----------
+    backbone : pathlib.Path or None
+        A safetensors file of torchvision's ResNet-50; what is there and fits is taken, its classifier is left.
+
+    Raises
+    ------
+    ValueError
+        Nothing in the file fits.
+    """
+    torch.manual_seed(seed)
+    metadata = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json")
+    network = build_network(metadata, FPNNet)
+    if backbone is not None:
+        _load_backbone(network, backbone)
+    return network
+
+
+def train(
+    data: DetectorData,
+    directory: Path,
+    *,
+    plan: TrainPlan,
+    crops: CropPlan,
+    backbone: Path | None = None,
+    tell: Tell = lambda step, losses: None,
+    until: Callable[[], bool] = lambda: False,
+) -> Path | None:
+    """Train, or go on with a run that is in `directory`; at its end write the bundle.
+
+    Returns
+    -------
+    pathlib.Path or None
+        ``directory/fpnnet``, a folder as the node's `weights_dir` holds it; None when `until` stopped the run early.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to train or to validate on, or the run in `directory` was begun with another plan.
+    """
+    views = _views(data, plan.seed)
+    network = new_network(plan.seed, backbone)
+    sampler = CropSampler(_groups(data), crops, plan.seed)
+    normals = [image for image in (*data.train, *data.phantoms[:2]) if image.plantable]
+    run = DetectorTraining(network, sampler, normals=normals, views=views, plan=plan, directory=directory)
+    if not run.run(tell, until):
+        return None
+    return export(directory, views, plan, crops, data.note)
+
+
+def export(directory: Path, views: Sequence[ValidationView], plan: TrainPlan, crops: CropPlan, note: str) -> Path:
+    """Write the best weights of a run in half precision, with the metadata that describes them."""
+    content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
+    network = new_network(plan.seed)
+    halved = {name: _halved(value) for name, value in content["network"].items()}
+    network.load_state_dict(halved)
+    score = operating_score(network.eval(), views, torch.device("cpu"), OPERATING_RATE)
+    metadata = bundle_metadata(NAME)
+    metadata["operating_point"]["score_threshold"] = round(score, 3)
+    metadata["training_data"] = note
+    metadata["licence"] = "that of the images it was trained on; see training_data"
+    metadata["training"] = {"plan": asdict(plan), "crops": asdict(crops), "step_of_best": content["step"]}
+    metadata["measured"] = _measured(content["figures"], views)
+    target = directory / NAME.lower()
+    write_weights(halved, target, metadata)
+    (directory / "run.json").write_text(json.dumps(metadata["training"], indent=2) + "\n", encoding="utf-8")
+    return target
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    """Half precision, which costs a score less than 0.001; counters stay integers."""
+    return value.half() if value.is_floating_point() else value
+
+
+def _measured(figures: Mapping[str, float], views: Sequence[ValidationView]) -> dict[str, Any]:
+    lesions, normals = sum(len(view.lesions) for view in views), sum(view.normal for view in views)
+    on = f"validation split: {lesions} lesions, planted or real, and {normals} normal images; chose the checkpoint"
+    return {"note": on, "figures": [{"name": name, "value": value, "on": on} for name, value in figures.items()]}
+
+
+def _groups(data: DetectorData) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
+    groups = {medium: [image for image in data.train if image.medium == medium] for medium in ("film", "digital")} | {
+        "phantom": list(data.phantoms)
+    }
+    return {name: (SHARES[name], images) for name, images in groups.items() if images}
+
+
+def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
+    """Validation: each plantable image with lesions and without, each image with real lesions as it is."""
+    spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").canonical_spacing_mm
+    planted = views_of(planted_pairs((*data.val, *data.val_phantoms), seed), spacing_mm)
+    real = tuple(view_of(image, spacing_mm, normal=False) for image in data.val if image.lesions)
+    if not any(view.normal for view in planted):
+        raise ValueError("the validation split has no normal image that lesions may be planted in")
+    return planted + real
+
+
+def _load_backbone(network: FPNNet, path: Path) -> None:
+    from safetensors.torch import load_file  # noqa: PLC0415  only where a site brings its own
+
+    own = network.backbone.body.state_dict()
+    given = {name.removeprefix("backbone.body."): value for name, value in load_file(path).items()}
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise ValueError(f"{path.name} holds no layer of a ResNet-50 with torchvision's names")
+    network.backbone.body.load_state_dict(fitting, strict=False)

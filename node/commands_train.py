@@ -1,0 +1,139 @@
+"""The command train: a manifest in, a bundle of weights out; broken off at any time and taken up again."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final, Literal, NoReturn, TypeVar
+
+import typer
+from tqdm import tqdm
+
+from models.registry import resolve_device
+from models.training.contract import Medium
+from models.training.crops import CropPlan
+from models.training.detector import Precision, TrainPlan
+from models.training.fpnnet import DetectorData, train
+from models.training.phantoms import phantom_images
+from pipelines.training import load_splits
+
+LOSSES: Final = "losses.csv"
+LOSSES_EVERY: Final = 20
+"""Steps whose mean is one row."""
+
+Item = TypeVar("Item")
+
+
+def train_fpnnet(
+    manifest: Path,
+    out: Path,
+    *,
+    plan: TrainPlan,
+    medium: Medium | None,
+    phantoms: int,
+    distractors: bool,
+    backbone: Path | None,
+    minutes: float | None,
+) -> None:
+    """Train FPNNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
+    out.mkdir(parents=True, exist_ok=True)
+    splits = load_splits(manifest, medium=medium, progress=shown)
+    phantom_note = f"; {phantoms} phantom views" if phantoms else ""
+    data = DetectorData(
+        train=splits.train,
+        val=splits.val,
+        phantoms=phantom_images(phantoms, "train"),
+        val_phantoms=phantom_images(max(1, phantoms // 5) if phantoms else 0, "val"),
+        note=splits.note + phantom_note,
+    )
+    crops = CropPlan() if distractors else CropPlan(distractors=0.0)
+    with tqdm(total=plan.steps, unit="step", desc="training", smoothing=0.05) as bar:
+        bundle = train(
+            data,
+            out,
+            plan=plan,
+            crops=crops,
+            backbone=backbone,
+            tell=_Log(out / LOSSES, bar),
+            until=_stop_when(minutes),
+        )
+    if bundle is None:
+        typer.echo(f"stopped before the last step; the same command goes on from the checkpoint in {out}")
+        raise typer.Exit(3)
+    typer.echo(f"weights and metadata: {bundle}")
+    typer.echo(
+        f"the node runs them with weights_dir = {out} in its settings; what they can do: mammonode evaluate fpnnet"
+    )
+
+
+def plan_of(
+    *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
+) -> TrainPlan:
+    """Fill in what the command line leaves to the machine: the device, and half precision where it is quick."""
+    return TrainPlan(
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        device=resolve_device(device),
+        precision="bfloat16" if precision == "auto" else precision,
+        workers=workers,
+    )
+
+
+def shown(items: Iterable[Item], count: int, doing: str) -> Iterable[Item]:
+    """Pass items on with a progress bar."""
+    return tqdm(items, total=count, desc=doing, unit="image")
+
+
+class _Log:
+    """Mean losses to the progress bar and to a table."""
+
+    def __init__(self, path: Path, bar: tqdm[NoReturn]) -> None:
+        self._path, self._bar = path, bar
+        self._sums: dict[str, float] = defaultdict(float)
+        self._count = 0
+
+    def __call__(self, step: int, losses: Mapping[str, float]) -> None:
+        self._bar.n = step
+        self._bar.refresh()
+        for name, value in losses.items():
+            self._sums[name] += value
+        self._count += 1
+        if step % LOSSES_EVERY:
+            return
+        means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
+        self._bar.set_postfix(loss=f"{sum(means.values()):.3f}")
+        new = not self._path.exists()
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ["step", *means])
+            if new:
+                writer.writeheader()
+            writer.writerow({"step": step, **means})
+        self._sums.clear()
+        self._count = 0
+
+
+def _stop_when(minutes: float | None) -> Callable[[], bool]:
+    """True from the first SIGINT or SIGTERM on, or when the time is up."""
+    end_s = None if minutes is None else time.monotonic() + 60.0 * minutes
+    asked = False
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one ends at once
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    parent = os.getpid()
+
+    def stop() -> bool:
+        return os.getpid() == parent and (asked or (end_s is not None and time.monotonic() > end_s))
+
+    return stop
