@@ -31,6 +31,8 @@ RATES: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 BAND_RATES: Final = tuple(float(rate) for rate in 2.0 ** np.linspace(-3.0, 3.0, 49))
 """Where the band of a plot is computed: 1/8 to 8."""
 RESAMPLES: Final = 1000
+FEW_PATIENTS: Final = 20
+"""With fewer patients with lesions, percentiles are known to cover too little; a report says so."""
 ROUNDING: Final = 1e-9
 """So that 3 false positives on 30 images are not more than 0.1 an image."""
 
@@ -69,8 +71,8 @@ class Froc:
 
     Attributes
     ----------
-    lesions, images, patients : int
-        Lesions to be found; images whose false positives count; patients resampled.
+    lesions, images, patients, patients_with_lesions : int
+        Lesions to be found; images whose false positives count; patients resampled, and those of them with lesions.
     false_positives_on : {"normal images", "all images"}
     curve_thresholds, curve_false_positives, curve_sensitivity : tuple
         The corners of the staircase, highest threshold first: (None, 0, 0), every score at which a lesion is found,
@@ -84,6 +86,7 @@ class Froc:
     lesions: int
     images: int
     patients: int
+    patients_with_lesions: int
     false_positives_on: FalsePositivesOn
     curve_thresholds: tuple[float | None, ...]
     curve_false_positives: tuple[float, ...]
@@ -150,6 +153,7 @@ def froc(
         lesions=marks.lesion_score.size,
         images=int(counted.sum()),
         patients=marks.patients,
+        patients_with_lesions=int((ladder.lesions_of > 0).sum()),
         false_positives_on=false_positives_on,
         curve_thresholds=thresholds,
         curve_false_positives=corner_false,

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from models.evaluation.contract import Interval, NotDefined
 from models.evaluation.evaluate import Evaluation
+from models.evaluation.froc import FEW_PATIENTS
 from models.evaluation.paper import CITATION, PAPER_CASES, paired_rows
 from models.evaluation.plots import Plot, plots
 from models.evaluation.proportions import Proportion
@@ -66,6 +67,7 @@ def report_html(evaluation: Evaluation, drawn: tuple[Plot, ...]) -> str:
     environment.tests["not_defined"] = lambda value: isinstance(value, NotDefined)
     return environment.get_template(TEMPLATE).render(
         evaluation=evaluation,
+        few_patients=FEW_PATIENTS,
         research_use=RESEARCH_USE,
         citation=CITATION,
         paper_cases=PAPER_CASES,

@@ -7,6 +7,7 @@ import pytest
 from models.evaluation.classification import (
     ALL,
     MATCHED,
+    PAPER_SCOPE,
     WITH_LESION,
     breast_level,
     compare_with_second_opinion,
@@ -14,7 +15,7 @@ from models.evaluation.classification import (
     lesion_level,
     second_opinion_level,
 )
-from models.evaluation.contract import NotDefined
+from models.evaluation.contract import Interval, NotDefined
 from models.evaluation.proportions import Measures
 from models.evaluation.roc import DelongTest, Roc
 from tests.evaluation.cohort import ELSEWHERE, LESION, breast, cohort, image, prediction, truth
@@ -154,6 +155,14 @@ def test_every_image_breast_and_lesion_is_in_one_cell() -> None:
     assert sum(count or 0 for row in lesions.confusion.counts[:2] for count in row) == sum(
         len(one.truths) for one in images
     )
+
+
+def test_the_views_of_a_patient_are_one_cluster_in_the_interval_of_an_area() -> None:
+    images, breasts = cohort()
+    levels = (image_level(images, 0.3), second_opinion_level(images), lesion_level(images, 0.3), breast_level(breasts))
+    areas = [level.roc[PAPER_SCOPE[level.name]] for level in levels]
+    methods = [made.interval.method for made in areas if isinstance(made, Roc) and isinstance(made.interval, Interval)]
+    assert methods == ["DeLong, by patient (Obuchowski), logit"] * 3 + ["DeLong, logit"]  # one breast a patient
 
 
 def test_the_detector_is_compared_with_the_second_opinion_on_images_that_have_both() -> None:

@@ -46,7 +46,7 @@ def by_hand() -> list[EvaluatedImage]:
 
 def test_a_curve_by_hand() -> None:
     made = curve(by_hand())
-    assert (made.lesions, made.images, made.patients) == (4, 2, 5)
+    assert (made.lesions, made.images, made.patients, made.patients_with_lesions) == (4, 2, 5, 3)
     assert made.curve_thresholds == (None, 0.9, 0.6, 0.2, 0.1)
     assert made.curve_false_positives == (0.0, 0.0, 1.0, 1.5, 2.0)
     assert made.curve_sensitivity == (0.0, 0.25, 0.5, 0.75, 0.75)

@@ -152,6 +152,7 @@ def test_the_same_cases_and_seed_give_the_same_bytes(evaluation: Evaluation, tmp
         ([image("a", truth("benign"))], "FROC of all lesions not defined: there are no normal images."),
         ([image("a", truth(), found=(prediction(0.9),)), image("n")], "No lesion was missed at the operating point."),
         ([image("a", truth()), image("n")], "no box"),
+        ([image("a", truth()), image("n")], "1 patient has these lesions: from fewer than 20, resampling gives"),
     ],
 )
 def test_a_report_of_little_data_says_what_it_cannot_tell(

@@ -77,6 +77,30 @@ def test_cases_given_twice_under_their_patients_are_no_more_evidence() -> None:
     assert unaware[0, 0] < 0.6 * once[0, 0]
 
 
+def test_the_variance_by_patient_is_obuchowskis_by_its_definition() -> None:
+    """Patients with cases of both classes, which is where its covariance term counts: patient by patient, O(m n)."""
+    malignant, scores = two_scores(5, cases=60)
+    truth, patients = np.array(malignant), np.arange(60) // 5
+    x, y = scores[0, truth, None], scores[0, None, ~truth]
+    better = (x > y) + 0.5 * (x == y)
+    area, m, n = better.mean(), *better.shape
+    of_patient = [
+        (
+            (better.mean(axis=1) - area)[patients[truth] == patient],
+            (better.mean(axis=0) - area)[patients[~truth] == patient],
+        )
+        for patient in range(12)
+    ]
+    both = [(float(v10.sum()), float(v01.sum())) for v10, v01 in of_patient]
+    i10, i01 = (sum(bool(parts[side].size) for parts in of_patient) for side in (0, 1))
+    s10 = i10 / ((i10 - 1) * m) * sum(a * a for a, _ in both)
+    s01 = i01 / ((i01 - 1) * n) * sum(b * b for _, b in both)
+    s11 = 12 / 11 * sum(a * b for a, b in both)
+    made = defined(malignant, scores[0].tolist(), patients.tolist())
+    assert s11 != 0.0
+    assert made.standard_error == pytest.approx(np.sqrt(s10 / m + s01 / n + 2 * s11 / (m * n)))
+
+
 def test_the_standard_error_by_patient_is_that_of_a_bootstrap_by_patient() -> None:
     random = np.random.default_rng(8)
     patients = np.repeat(np.arange(150), 2)
