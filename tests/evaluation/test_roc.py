@@ -81,7 +81,7 @@ def test_the_variance_by_patient_is_obuchowskis_by_its_definition() -> None:
     """Patients with cases of both classes, which is where its covariance term counts: patient by patient, O(m n)."""
     malignant, scores = two_scores(5, cases=60)
     truth, patients = np.array(malignant), np.arange(60) // 5
-    x, y = scores[0, truth, None], scores[0, None, ~truth]
+    x, y = scores[0][truth][:, None], scores[0][~truth][None, :]
     better = (x > y) + 0.5 * (x == y)
     area, m, n = better.mean(), *better.shape
     of_patient = [
