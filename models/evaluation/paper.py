@@ -1,7 +1,7 @@
 """What the paper of FPNNet and SPPNet reports for its test set, and the same rows as measured here.
 
-Lin, Tan, Ge et al., Fundamental Research 5 (2025) 880, Table 1 (cases), Table 2 (rows "Test") and Fig. 5 (AUC), on data
-that are not public: figures measured elsewhere stand beside them, not against them.
+Lin, Tan, Ge et al., Fundamental Research 5 (2025) 880, Table 1 (cases), Table 2 (rows "Test") and Fig. 5 (AUC), on its
+own data: what is measured on others stands beside these figures, not against them.
 """
 
 from __future__ import annotations
