@@ -239,9 +239,10 @@ def _send_all(association: Association, files: Sequence[FileToSend]) -> int:
     for number, file in enumerate(tqdm(files, desc="sending", unit="file", leave=False, disable=None)):
         outcome = store(association, file, message_id=number % 65535 + 1)
         sent += outcome.fate == "sent"
-        if outcome.fate != "sent" or outcome.comment:
+        words = outcome.said or outcome.comment
+        if outcome.fate != "sent" or words:
             status = "no status" if outcome.status is None else f"0x{outcome.status:04X}"
-            typer.echo(f"{file.path}: {outcome.fate}, {status}, {outcome.comment}", err=True)
+            typer.echo(f"{file.path}: {outcome.fate}, {status}, {words}", err=True)
     return sent
 
 

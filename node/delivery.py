@@ -173,7 +173,13 @@ class Courier:
         if outcome.fate == "retry":
             wait_s = backoff_s(item.attempts, self._delivery.backoff_first_s, self._delivery.backoff_max_s)
             self._outbox.postpone(
-                item, name, now, next_attempt_at=now + wait_s, status=outcome.status, comment=outcome.comment
+                item,
+                name,
+                now,
+                next_attempt_at=now + wait_s,
+                status=outcome.status,
+                comment=outcome.comment,
+                said=outcome.said,
             )
         else:
             self._outbox.settle(
@@ -183,6 +189,7 @@ class Courier:
                 state=outcome.fate,
                 status=outcome.status,
                 comment=outcome.comment,
+                said=outcome.said,
                 commit=self._destination.commitment,
             )
         self._fault("settled")

@@ -224,13 +224,15 @@ class Outbox:
         state: str,
         status: int | None,
         comment: str = "",
+        said: str = "",
         commit: bool = False,
     ) -> None:
-        """A delivery reached its end: `state` is "sent", "refused" or "expired"; the peer's own comment is kept.
+        """A delivery reached its end: `state` is "sent", "refused" or "expired".
 
-        With `commit`, storage commitment is due for what was sent.
+        `said` is the peer's own comment, which may name a patient: it is kept in the delivery and nowhere else, in
+        place of `comment`. With `commit`, storage commitment is due for what was sent.
         """
-        change: dict[str, Any] = {"state": state, "next_attempt_at": None, "status": status, "comment": comment or None}
+        change = {"state": state, "next_attempt_at": None, "status": status, "comment": said or comment or None}
         if state == "sent":
             change["sent_at"] = now
             if commit:
@@ -246,13 +248,14 @@ class Outbox:
         next_attempt_at: float,
         status: int | None,
         comment: str = "",
+        said: str = "",
     ) -> None:
-        """A delivery failed in a way that may pass: try again at `next_attempt_at`."""
+        """A delivery failed in a way that may pass: try again at `next_attempt_at`. `said` as in `settle`."""
         change = {
             "attempts": item.attempts + 1,
             "next_attempt_at": next_attempt_at,
             "status": status,
-            "comment": comment or None,
+            "comment": said or comment or None,
         }
         self._record(item, destination, now, kind="delivery_retry", status=status, comment=comment, change=change)
 

@@ -64,11 +64,22 @@ class FileToSend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOutcome:
-    """What became of one file; `status` is None when the peer gave no answer, `comment` its own words or ours."""
+    """What became of one file.
+
+    Attributes
+    ----------
+    status : int or None
+        None when the peer gave no answer.
+    comment : str
+        What that means, in our words.
+    said : str
+        What the peer says of it (Error Comment). It may name a patient: never log it.
+    """
 
     fate: Fate
     status: int | None
     comment: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +199,10 @@ def store(association: Association, file: FileToSend, message_id: int) -> StoreO
     rule = classify(answer.Status)
     # LO: 64 characters, none of them a control character; PostgreSQL does not take a NUL, and ends the courier.
     said = "".join(filter(str.isprintable, str(answer.get("ErrorComment", ""))))[:64]
-    comment = said or (rule.meaning if answer.Status else "")
+    comment = rule.meaning if answer.Status else ""
     if not comment and not as_it_is and file.transfer_syntax_uid not in UNCOMPRESSED:
         comment = UNCOMPRESSED_FOR_PEER
-    return StoreOutcome(fate=rule.fate, status=answer.Status, comment=comment)
+    return StoreOutcome(fate=rule.fate, status=answer.Status, comment=comment, said=said)
 
 
 def _uncompressed(file: FileToSend) -> Dataset:

@@ -24,6 +24,7 @@ from pydicom.uid import (
     MammographyCADSRStorage,
 )
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from structlog.testing import capture_logs
 
 from node.backoff import backoff_s
 from node.delivery import Courier
@@ -31,6 +32,7 @@ from node.ledger import Ledger
 from node.outbox import Outbox
 from node.scu import UNCOMPRESSED_FOR_PEER, UNDECODABLE
 from node.settings import TLSSettings
+from node.statuses import classify
 from node.tls import server_context
 from sr_templates.contract import ResultKind, ResultObject, plain_variants
 from tests.node.builders import NOW, STUDY, Clock, claimed, kinds, received, result, settings_in
@@ -180,6 +182,24 @@ def test_a_pacs_may_say_anything_in_its_comment(
     assert state == "refused"
     assert comment is not None
     assert comment.isprintable(), "PostgreSQL takes no NUL, and a terminal would do as it is told"
+
+
+@pytest.mark.parametrize("status", [0xA700, 0xC123, 0xB000, 0x0000], ids=["later", "refused", "warning", "stored"])
+def test_the_words_of_the_pacs_may_name_a_patient_and_are_in_its_delivery_alone(
+    courier: Courier, pacs: FakePacs, ledger: Ledger, outbox: Outbox, status: int
+) -> None:
+    words = "unknown patient Mustermann^Erika"
+    publish(ledger, outbox)
+    pacs.answer_next(StoreAnswer(status=status, comment=words))
+    with capture_logs() as logged:
+        courier.step()
+    assert [row["comment"] for row in outbox.deliveries(STUDY)] == [words]
+    (line,) = [entry for entry in logged if entry["event"].startswith("delivery_")]
+    assert line["status"] == status
+    assert "Mustermann" not in str(logged)
+    assert "Mustermann" not in str(ledger.history(STUDY))
+    if status:
+        assert line["comment"] == classify(status).meaning == ledger.history(STUDY)[-1].detail["comment"]
 
 
 # -- presentation contexts ---------------------------------------------------------------------------------------------

@@ -273,5 +273,6 @@ def test_a_new_revision_is_delivered_beside_the_old_one(ledger: Ledger, outbox: 
 def test_what_a_peer_says_is_kept_whatever_it_says(ledger: Ledger, outbox: Outbox) -> None:
     publish(ledger, outbox)
     words = "Müller's PACS: 100 % full; DROP TABLE study; \u2026"
-    outbox.settle(only_item(outbox), "pacs", NOW, state="refused", status=0xC001, comment=words)
+    outbox.settle(only_item(outbox), "pacs", NOW, state="refused", status=0xC001, comment="ours", said=words)
     assert delivery(outbox)["comment"] == words
+    assert ledger.history(STUDY)[-1].detail["comment"] == "ours", "what a peer says may name a patient"
