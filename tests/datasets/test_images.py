@@ -105,6 +105,12 @@ def test_white_is_that_of_the_bits_and_not_of_the_image(tmp_path: Path, name: st
     assert loaded.pixels.max() == pytest.approx(0.4, abs=1e-4)
 
 
+def test_a_pgm_is_scaled_by_the_white_of_its_header(tmp_path: Path) -> None:
+    pixels = breast_pixels(white=4095)
+    (tmp_path / "a.pgm").write_bytes(b"P5 64 96 4095\n" + pixels.astype(">u2").tobytes())
+    assert load_image(entry(tmp_path / "a.pgm")).pixels.max() == pytest.approx(0.4, abs=1e-3)
+
+
 def test_the_background_is_cropped_and_boxes_move_along(tmp_path: Path) -> None:
     film = entry(write_png(tmp_path / "a.png"), lesions=(lesion(30, 10, 40.5, 20), lesion(20, 80, 65, 97)))
     loaded = load_image(film)
