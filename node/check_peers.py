@@ -101,6 +101,22 @@ def check_destinations(settings: Settings, *, timeout_s: float) -> Iterator[Find
         if destination.commitment and _is_loopback(settings.node.host) and not _is_loopback(destination.host):
             text = f"{settings.node.host} is not reached from {destination.host}, whose commitment is to come there"
             yield warning("node.host", text, 'set node.host = "0.0.0.0"')
+        if destination.commitment:
+            yield _check_reporter(settings, destination)
+
+
+def _check_reporter(settings: Settings, destination: DestinationSettings) -> Finding:
+    """From whom reports on storage commitment are taken; from anybody else they are refused."""
+    subject, reporter = f"commitment by {destination.name}", destination.reporter
+    if reporter.network is None:
+        try:
+            _addresses(reporter.host)
+        except socket.gaierror as caught:
+            text = f"its reports will be refused: {reporter.host} cannot be resolved ({caught.strerror})"
+            return warning(subject, text, "give the address that it reports from as destination.commitment_host")
+    text = f"reports are expected from {reporter.ae_title} at {reporter.host}, to {settings.node.ae_title}"
+    otherwise = "if it reports otherwise, set destination.commitment_ae_title or commitment_host"
+    return ok(subject, f"{text} at port {settings.node.port}; {otherwise}")
 
 
 def _check_destination(settings: Settings, destination: DestinationSettings, timeout_s: float) -> Finding:

@@ -12,11 +12,14 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from node.commitment import Commitments, answer_event
 from node.ledger import Ledger
 from node.peers import Peers
-from node.settings import Settings, SourceSettings
+from node.settings import Settings
 
 
 class CommitmentPeers:
-    """The destinations that are asked for storage commitment, by AE title and address together.
+    """Who speaks for the destinations that are asked for storage commitment, by AE title and address together.
+
+    Usually the destination itself; one that reports as somebody else has ``commitment_ae_title`` or
+    ``commitment_host``.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class CommitmentPeers:
         self._commitments = Commitments(ledger, settings.delivery)
         self._clock = clock
         self._peers = {
-            destination.name: Peers([SourceSettings(ae_title=destination.ae_title, host=destination.host)])
+            destination.name: Peers([destination.reporter])
             for destination in settings.destination
             if destination.commitment
         }

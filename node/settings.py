@@ -234,6 +234,21 @@ class DestinationSettings(Section):
         description="Ask for storage commitment after delivery, and send again what it does not commit to. It answers "
         "to node.port.",
     )
+    commitment_ae_title: AETitle | None = Field(
+        default=None, description="AE title under which it reports on commitment; absent: ae_title."
+    )
+    commitment_host: PeerHost | None = Field(
+        default=None,
+        description="IP address, network (10.1.0.0/16) or name from which it reports on commitment; absent: host. For "
+        "a cluster, or behind address translation.",
+    )
+
+    @property
+    def reporter(self) -> SourceSettings:
+        """The AE title and address from which it reports on commitment."""
+        return SourceSettings(
+            ae_title=self.commitment_ae_title or self.ae_title, host=self.commitment_host or self.host
+        )
 
     @property
     def variants(self) -> frozenset[ResultVariant]:

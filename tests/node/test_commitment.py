@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 from node.check_peers import check_destinations
 from node.commands_ledger import show_study, state_words
 from node.commitment import Commitments
+from node.commitment_peers import CommitmentPeers
 from node.commitment_report import CommitmentReport, MalformedReport, read_report
 from node.delivery import Courier
 from node.ledger import Ledger
@@ -513,6 +514,42 @@ def test_the_right_title_from_the_wrong_address_is_not_heard(ledger: Ledger, pac
     assert story.row == ("sent", "requested")
 
 
+@pytest.mark.parametrize(
+    ("reporter", "host"),
+    [
+        pytest.param({"commitment_ae_title": "PACS_SC"}, "127.0.0.1", id="another title"),
+        pytest.param({"commitment_host": "127.0.0.0/8"}, "10.0.0.1", id="a network"),
+        pytest.param({"commitment_ae_title": "PACS_SC", "commitment_host": "127.0.0.1"}, "10.0.0.1", id="both"),
+    ],
+)
+def test_a_destination_may_report_as_somebody_else(
+    ledger: Ledger, pacs: FakePacs, tmp_path: Path, reporter: dict[str, str], host: str
+) -> None:
+    story = story_of(tmp_path, ledger, pacs.port)
+    pacs.commitment.node = ("MAMMONODE", story.settings.node.port)
+    pacs.commitment.answer = LATER
+    story.publish()
+    story.courier().step()
+    (request,) = pacs.commitment.requests
+    known = {"name": "pacs", "ae_title": "PACS", "host": host, "port": pacs.port, "commitment": True}
+    story.settings = settings_in(tmp_path, node={"port": story.settings.node.port}, destination=[known | reporter])
+    with story.receiving():
+        assert pacs.commitment.report(request, calling="STRANGER") == [None]
+        assert pacs.commitment.report(request, calling=reporter.get("commitment_ae_title", "PACS")) == [0x0000]
+    assert story.row == ("sent", "committed")
+
+
+def test_a_destination_that_reports_under_another_title_does_not_do_so_under_its_own(
+    ledger: Ledger, pacs: FakePacs, tmp_path: Path
+) -> None:
+    known = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs.port, "commitment": True}
+    source = {"ae_title": "UNIT1", "host": "10.0.0.1"}
+    settings = settings_in(tmp_path, destination=[known | {"commitment_ae_title": "PACS_SC"}], source=[source])
+    peers = CommitmentPeers(settings, ledger)
+    assert peers.names("PACS_SC", "127.0.0.1") == ["pacs"]
+    assert peers.names("PACS", "127.0.0.1") == []
+
+
 def event(uid: str | None = "", *sequences: tuple[str, list[dict[str, Any]]]) -> Dataset:
     dataset = Dataset()
     if uid is not None:
@@ -704,15 +741,39 @@ def test_check_tells_whether_a_destination_commits(tmp_path: Path, is_offered: b
     pacs.commitment.is_offered = is_offered
     destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs.port, "commitment": True}
     with pacs:
-        (found,) = check_destinations(settings_in(tmp_path, destination=[destination]), timeout_s=10)
+        found, _ = check_destinations(settings_in(tmp_path, destination=[destination]), timeout_s=10)
     assert found.level == ("ok" if is_offered else "warning")
     assert ("commits to what it stores" if is_offered else "offers no storage commitment") in found.text
 
 
 def test_check_says_that_nobody_reaches_a_node_that_listens_for_itself(tmp_path: Path) -> None:
     destination = {"name": "pacs", "ae_title": "PACS", "host": "host.invalid", "port": 104, "commitment": True}
-    _, found = check_destinations(settings_in(tmp_path, destination=[destination]), timeout_s=1)
+    _, found, _ = check_destinations(settings_in(tmp_path, destination=[destination]), timeout_s=1)
     assert (found.level, found.subject) == ("warning", "node.host")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, "PACS at 127.0.0.1"),
+        ({"commitment_ae_title": "PACS_SC"}, "PACS_SC at 127.0.0.1"),
+        ({"commitment_host": "10.1.0.0/16"}, "PACS at 10.1.0.0/16"),
+    ],
+)
+def test_check_says_from_whom_reports_are_expected(tmp_path: Path, more: dict[str, str], expected: str) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port(), "commitment": True}
+    settings = settings_in(tmp_path, node={"port": 11113}, destination=[pacs | more])
+    *_, found = check_destinations(settings, timeout_s=1)
+    assert (found.level, found.subject) == ("ok", "commitment by pacs")
+    assert f"expected from {expected}, to MAMMONODE at port 11113" in found.text
+
+
+def test_check_tells_of_a_reporter_whose_name_nobody_knows(tmp_path: Path) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port(), "commitment": True}
+    settings = settings_in(tmp_path, destination=[pacs | {"commitment_host": "host.invalid"}])
+    *_, found = check_destinations(settings, timeout_s=1)
+    assert (found.level, found.subject) == ("warning", "commitment by pacs")
+    assert "commitment_host" in found.remedy
 
 
 # -- Orthanc -----------------------------------------------------------------------------------------------------------
