@@ -31,7 +31,7 @@ class ModelImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """A box with a class and a score.
+    """A box that holds calcifications, and what they are.
 
     Attributes
     ----------
@@ -39,14 +39,26 @@ class Detection:
         ``(x0, y0, x1, y1)``; x is the column axis, y the row axis; (0, 0) is the outer corner of the first pixel.
         The frame is that of the image the model was given; the pipeline maps it to stored pixels.
     label : {"benign", "malignant"}
-        The class with the higher probability.
+        The likelier class.
     score : float
-        Probability of the class given in `label`, 0 to 1.
+        Probability that there are calcifications, benign or malignant, 0 to 1.
+    malignancy : float
+        Probability that there are malignant ones, 0 to `score`; what remains of `score` is that of benign ones.
+
+    Raises
+    ------
+    ValueError
+        For probabilities that are out of range, or not numbers.
     """
 
     box_px: BoxPx
     label: Label
     score: float
+    malignancy: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.malignancy <= self.score <= 1.0:
+            raise ValueError(f"0 <= malignancy <= score <= 1 does not hold for {self.malignancy} and {self.score}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,8 +53,6 @@ class ImageResult:
         Shape ``(rows, columns)``, float32, 0 to 1, stored frame.
     detector : str
         Name of the algorithm behind `detections`.
-    score_threshold : float
-        Below which it reports no box, 0 to 1.
     models_s : float
         Time that the models took, with bringing the image to their frame and back.
     """
@@ -68,7 +66,6 @@ class ImageResult:
     display: NDArray[np.uint8] | None = None
     activation: NDArray[np.float32] | None = None
     detector: str = ""
-    score_threshold: float = 1.0
     models_s: float = 0.0
 
 
@@ -214,17 +211,11 @@ def _reported_image(image: ImageResult) -> ReportedImage:
 
 
 def _reported_finding(found: Detection, image: ImageResult) -> ReportedFinding:
-    """A finding with its probability of cancer.
-
-    A benign box of score s comes without the probability of the malignant class. That is no more than 1 - s, and below
-    the score threshold, since the same region would else have given a malignant box as well. The bound is reported:
-    it errs on the side of caution.
-    """
     return ReportedFinding(
         box_px=found.box_px,
         label=found.label,
         score=found.score,
-        malignancy=found.score if found.label == "malignant" else min(1.0 - found.score, image.score_threshold),
+        malignancy=found.malignancy,
         algorithm=image.detector,
     )
 

@@ -60,6 +60,7 @@ def _detection(detection: Detection) -> dict[str, Any]:
         "box_px": [float(edge) for edge in detection.box_px],
         "label": detection.label,
         "score": float(detection.score),
+        "malignancy": float(detection.malignancy),
     }
 
 

@@ -132,10 +132,12 @@ class ReportedFinding:
     box_px : tuple of float
         ``(x0, y0, x1, y1)`` in the stored image; x column, y row; (0, 0) is the outer top left corner of the first
         pixel, as in SCOORD (PS3.3 C.18.6).
+    label : {"benign", "malignant"}
+        The likelier class.
     score : float
-        Probability of `label`, 0 to 1.
+        Probability that there are calcifications, benign or malignant, 0 to 1.
     malignancy : float
-        Probability of cancer, 0 to 1.
+        Probability that there are malignant ones, 0 to `score`.
     algorithm : str
         Name of the `ReportedAlgorithm` that found it.
     frame_number : int or None

@@ -73,9 +73,15 @@ class FPNNetPredictor:
 
 def _output(found: FoundBoxes, device: str) -> DetectionOutput:
     """Copy to the CPU, which is where an accelerator's late errors come out."""
+    boxes, labels, scores = found.boxes.tolist(), found.labels.tolist(), found.scores.tolist()
     detections = tuple(
-        Detection(box_px=cast(BoxPx, tuple(box)), label=cast(Label, CLASSES[label]), score=score)
-        for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
+        Detection(
+            box_px=cast(BoxPx, tuple(box)),
+            label=cast(Label, CLASSES[label]),
+            score=score,
+            malignancy=min(malignancy, score),  # float32 rounds one minus the rest and a part of it apart
+        )
+        for box, label, score, malignancy in zip(boxes, labels, scores, found.malignancy.tolist(), strict=True)
     )
     activation = None if found.activation is None else found.activation.numpy()
     return DetectionOutput(detections=detections, activation=activation, device=device)

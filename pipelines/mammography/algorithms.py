@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from models.contract import ModelIdentity
 from models.predictor import Classifier, Detector
@@ -14,9 +14,6 @@ from pipelines.reporting import ImageResult
 from sr_templates.contract import AlgorithmStatus, ReportedAlgorithm
 
 Task = Literal["detection", "classification"]
-
-SCORE_THRESHOLD: Final = "score_threshold"
-"""Key of a detector's operating point."""
 
 
 def reported_algorithms(

@@ -1,11 +1,15 @@
-"""From views to a breast: the paper's rule over CC and MLO, and what it leaves open.
+"""From boxes to an image, and from views to a breast: the paper's rules, and what they leave open.
+
+An image (paper): malignant if it has a malignant box, with that box's probability of malignancy. Decided here: the
+highest of several malignant boxes; with benign boxes only, the highest probability of malignancy among them, since each
+has one and an image is no less suspicious than what is on it; without any box 0.
 
 The paper (FPNNet, "breast level"): both views agree -> that status, with the higher of the two probabilities; they
 disagree -> malignant if the malignant view's probability of malignancy exceeds 0.5, with that probability, else benign
 with the benign view's probability. Decided here, where the paper is silent:
 
 - *Several images of one view* (a repeat, a second partial view): the view has the highest malignant and the highest
-  benign score of them. What one of them shows is there, whether or not the others show it.
+  benign probability of them. What one of them shows is there, whether or not the others show it.
 - *A view without any box* is "no calcification", which is not "benign", and it votes for nothing: the breast has the
   status of the other view with that view's probability, even below 0.5. A cluster may be hidden in one view, so
   silence never overrules a finding.
@@ -35,8 +39,11 @@ class ViewEvidence:
     ----------
     view : str
         "CC" or "MLO".
-    malignant, benign : float or None
-        Highest score of a box of that label, 0 to 1; None when there is no such box.
+    malignant : float or None
+        Highest probability of malignancy of a malignant box, 0 to 1; None when there is no such box.
+    benign : float or None
+        Highest probability that a benign box holds benign calcifications, which is what malignancy leaves of its
+        score, 0 to 1; None when there is no such box.
     """
 
     view: str
@@ -56,10 +63,25 @@ class ViewEvidence:
         return self.malignant if self.malignant is not None else self.benign
 
 
+def image_malignancy(detections: Iterable[Detection]) -> float:
+    """Probability that an image shows malignant calcifications, 0 to 1.
+
+    Parameters
+    ----------
+    detections : iterable of Detection
+        All boxes of the image.
+    """
+    found = tuple(detections)
+    malignant = [box.malignancy for box in found if box.label == "malignant"]
+    return max(malignant or (box.malignancy for box in found), default=0.0)
+
+
 def view_evidence(view: str, detections: Iterable[Detection]) -> ViewEvidence:
     """Sum up the boxes of all images of one view."""
     found = tuple(detections)
-    return ViewEvidence(view=view, malignant=_highest(found, "malignant"), benign=_highest(found, "benign"))
+    malignant = (box.malignancy for box in found if box.label == "malignant")
+    benign = (box.score - box.malignancy for box in found if box.label == "benign")
+    return ViewEvidence(view=view, malignant=max(malignant, default=None), benign=max(benign, default=None))
 
 
 def breast_status(views: Iterable[ViewEvidence]) -> tuple[BreastStatus, float | None]:
@@ -88,7 +110,3 @@ def breast_status(views: Iterable[ViewEvidence]) -> tuple[BreastStatus, float | 
     if benign:
         return "benign", max(benign)
     return "no_calcification", None
-
-
-def _highest(detections: tuple[Detection, ...], label: Label) -> float | None:
-    return max((found.score for found in detections if found.label == label), default=None)

@@ -1,9 +1,8 @@
 """The mammography pipeline: microcalcifications by FPNNet, a second opinion by SPPNet, the status of each breast.
 
-FPNNet decides: an image's malignancy is the highest score of a malignant box, 0 without one, and the breast rule sees
-boxes alone. SPPNet looks at the whole image and gives its own malignancy, which is kept beside FPNNet's and changes
-nothing: the paper compares the two and does not combine them. So a study can be analysed without SPPNet, but not
-without FPNNet.
+FPNNet decides: an image's malignancy and the status of a breast come from its boxes alone (`breast_rule`). SPPNet looks
+at the whole image and gives its own malignancy, which is kept beside FPNNet's and changes nothing: the paper compares
+the two and does not combine them. So a study can be analysed without SPPNet, but not without FPNNet.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInp
 from pipelines.coordinates import FrameTransform, plan_transform
 from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
 from pipelines.instances import Instance, instance_reason, read_instances
-from pipelines.mammography.algorithms import SCORE_THRESHOLD, failed_algorithms, reported_algorithms
+from pipelines.mammography.algorithms import failed_algorithms, reported_algorithms
+from pipelines.mammography.breast_rule import image_malignancy
 from pipelines.mammography.breasts import assess_breasts
 from pipelines.mammography.networks import Available, Models, Networks
 from pipelines.pixels import StandardImage, decode, standardise
@@ -150,7 +150,6 @@ def _with_networks(
     options: AnalysisOptions,
 ) -> ImageResult:
     """Run the networks and bring what they say back to stored pixels."""
-    identity = detector.identity_at(options.min_score)
     framed = _framed(standard, detector.canonical_spacing_mm)
     wants_heat = options.draws
     output = detector.predict(framed.image, min_score=options.min_score, with_activation=wants_heat)
@@ -163,11 +162,10 @@ def _with_networks(
         instance=instance,
         outcome="analysed",
         detections=detections,
-        malignancy=max((found.score for found in detections if found.label == "malignant"), default=0.0),
+        malignancy=image_malignancy(detections),
         second_opinion=opinion,
         activation=None if heat is None else framed.transform.image_to_stored(heat),
-        detector=identity.name,
-        score_threshold=identity.operating_point.get(SCORE_THRESHOLD, 1.0),
+        detector=detector.identity.name,
     )
 
 

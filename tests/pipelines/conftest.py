@@ -34,6 +34,7 @@ class FakeDetector:
     canonical_spacing_mm: float = 0.1
     threshold: float = 0.9
     score: float = 0.8
+    malignancy: float = 0.6
     label: Any = "malignant"
     raises: Sequence[Exception | None] = ()
     seen: list[ModelImage] = field(default_factory=list)
@@ -59,7 +60,11 @@ class FakeDetector:
         if error is not None:
             raise error
         box = bright_box(image.pixels, self.threshold)
-        found = () if box is None else (Detection(box_px=box, label=self.label, score=self.score),)
+        found = (
+            ()
+            if box is None
+            else (Detection(box_px=box, label=self.label, score=self.score, malignancy=self.malignancy),)
+        )
         heat = (image.pixels > self.threshold).astype(np.float32) if with_activation else None
         return DetectionOutput(
             detections=tuple(item for item in found if min_score is None or item.score >= min_score),

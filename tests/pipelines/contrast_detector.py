@@ -52,7 +52,7 @@ class LocalContrastDetector:
         squared = (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2
         heat = np.exp(-0.5 * squared / HOT_SIGMA_PX**2).astype(np.float32)
         return DetectionOutput(
-            detections=(Detection(box_px=box, label="malignant", score=0.8),),
+            detections=(Detection(box_px=box, label="malignant", score=0.8, malignancy=0.6),),
             activation=heat if with_activation else None,
             device="cpu",
         )

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from models.contract import Detection
-from pipelines.mammography.breast_rule import ViewEvidence, breast_status, view_evidence
+from pipelines.mammography.breast_rule import ViewEvidence, breast_status, image_malignancy, view_evidence
+
+
+def box(label: Any, score: float, malignancy: float) -> Detection:
+    return Detection(box_px=(0, 0, 1, 1), label=label, score=score, malignancy=malignancy)
 
 
 def view(malignant: float | None = None, benign: float | None = None) -> ViewEvidence:
@@ -40,10 +44,38 @@ def test_the_rule(views: list[ViewEvidence], expected: tuple[str, float | None])
 
 
 def test_a_view_counts_its_highest_boxes_over_all_of_its_images() -> None:
-    def box(label: Any, score: float) -> Detection:
-        return Detection(box_px=(0, 0, 1, 1), label=label, score=score)
-
-    found = view_evidence("MLO", [box("benign", 0.9), box("malignant", 0.4), box("malignant", 0.6), box("benign", 0.3)])
-    assert (found.view, found.malignant, found.benign) == ("MLO", 0.6, 0.9)
+    found = view_evidence(
+        "MLO",
+        [box("benign", 0.9, 0.4), box("malignant", 0.4, 0.3), box("malignant", 0.9, 0.6), box("benign", 0.8, 0.1)],
+    )
+    assert (found.view, found.malignant, found.benign) == ("MLO", 0.6, pytest.approx(0.7))
     assert (found.status, found.probability) == ("malignant", 0.6)
     assert view_evidence("CC", []).status is None
+
+
+def test_a_cluster_that_is_surely_there_is_no_surer_malignant() -> None:
+    """Score 0.95, malignancy 0.48: below one half, so that a benign view prevails."""
+    views = [view_evidence("CC", [box("malignant", 0.95, 0.48)]), view_evidence("MLO", [box("benign", 0.9, 0.1)])]
+    assert breast_status(views) == ("benign", pytest.approx(0.8))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "malignancy"),
+    [
+        ((), 0.0),
+        ((("malignant", 0.9, 0.6), ("malignant", 0.8, 0.7), ("benign", 0.9, 0.1)), 0.7),
+        ((("malignant", 0.4, 0.3), ("benign", 0.9, 0.44)), 0.3),
+        ((("benign", 0.9, 0.1), ("benign", 0.5, 0.2)), 0.2),
+    ],
+    ids=["without a box", "the highest malignant box", "a benign box beside a malignant one", "benign boxes only"],
+)
+def test_an_image_has_the_malignancy_of_its_malignant_boxes_or_else_of_its_benign_ones(
+    boxes: tuple[tuple[Any, float, float], ...], malignancy: float
+) -> None:
+    assert image_malignancy(box(*values) for values in boxes) == malignancy
+
+
+@pytest.mark.parametrize(("score", "malignancy"), [(0.5, 0.6), (1.1, 0.5), (0.5, -0.1), (float("nan"), 0.1)])
+def test_a_box_whose_probabilities_contradict_each_other_is_refused(score: float, malignancy: float) -> None:
+    with pytest.raises(ValueError, match="malignancy"):
+        box("malignant", score, malignancy)

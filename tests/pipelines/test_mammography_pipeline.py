@@ -70,7 +70,7 @@ def test_a_planted_finding_comes_back_on_its_stored_pixels(  # noqa: PLR0917 # p
     (image,) = result.images
     (found,) = image.detections
     assert np.max(np.abs(np.subtract(found.box_px, square))) <= 1.5 * max(1.0, 0.1 / spacing_mm)
-    assert (f"{image.laterality}-{image.view}", image.outcome, image.malignancy) == (name, "analysed", 0.8)
+    assert (f"{image.laterality}-{image.view}", image.outcome, image.malignancy) == (name, "analysed", 0.6)
     (seen,) = models.detector.seen
     assert seen.spacing_mm == pytest.approx((0.1, 0.1), rel=0.01)
     assert seen.pixels.shape[1] < 0.8 * 200 * spacing_mm / 0.1  # the air is cropped
@@ -96,9 +96,9 @@ def test_a_screening_study_is_analysed_breast_by_breast(tools: Any, recorder: Re
     )
     assert (result.outcome, result.reason) == ("analysed", None)
     assert [f"{image.laterality}-{image.view}" for image in result.images] == ["L-CC", "L-MLO", "R-CC", "R-MLO"]
-    assert status(result) == {"L": ("malignant", 0.8), "R": ("no_calcification", None)}
+    assert status(result) == {"L": ("malignant", 0.6), "R": ("no_calcification", None)}
     assert all(breast.reason is None and breast.views == ("CC", "MLO") for breast in result.breasts)
-    assert [image.malignancy for image in result.images] == [0.8, 0.8, 0.0, 0.0]
+    assert [image.malignancy for image in result.images] == [0.6, 0.6, 0.0, 0.0]
     assert [image.second_opinion for image in result.images] == [0.25] * 4
     assert [(a.name, a.status, a.task) for a in recorder.report.algorithms] == [
         ("FPNNet", "succeeded", "detection"),
@@ -201,7 +201,7 @@ def test_a_missing_view_is_named_and_the_other_still_reported(
     result = run(tools, recorder, tools.FakeModels(), make_mammogram("R-CC", pixels=lesion))
     left, right = result.breasts
     assert (left.status, str(left.reason)) == ("not_analysed", "no CC and no MLO view received")
-    assert (right.status, right.confidence, right.views) == ("malignant", 0.8, ("CC",))
+    assert (right.status, right.confidence, right.views) == ("malignant", 0.6, ("CC",))
     assert right.reason == Reason(code="missing_view", text="no MLO view received")
 
 
@@ -229,7 +229,7 @@ def test_two_images_of_one_view_are_both_analysed_and_the_worse_counts(
         required_views=("L-CC", "L-MLO"),
     )
     assert [image.outcome for image in result.images] == ["analysed"] * 3
-    assert status(result) == {"L": ("malignant", 0.8)}
+    assert status(result) == {"L": ("malignant", 0.6)}
     assert result.breasts[0].reason is None
 
 
@@ -261,16 +261,17 @@ def test_the_score_threshold_of_the_run_reaches_the_model_and_the_report(
     assert recorder.report.configuration["min_score"] == "0.85"
 
 
-def test_a_benign_box_is_no_more_malignant_than_the_threshold_lets_through(
+def test_the_probability_of_cancer_of_a_benign_box_is_the_detectors_own(
     tools: Any, recorder: Recorder, make_mammogram: Any
 ) -> None:
     lesion = tools.breast_pixels("L", square=(30, 100, 54, 130))
-    for score, malignancy in ((0.8, 0.2), (0.4, 0.3)):
-        models = tools.FakeModels(detector=tools.FakeDetector(label="benign", score=score))
+    for score, malignancy in ((0.8, 0.05), (0.9, 0.44)):
+        models = tools.FakeModels(detector=tools.FakeDetector(label="benign", score=score, malignancy=malignancy))
         result = run(tools, recorder, models, make_mammogram(pixels=lesion))
-        assert result.images[0].malignancy == 0.0
-        assert status(result)["L"] == ("benign", score)
-        assert recorder.report.images[0].findings[0].malignancy == pytest.approx(malignancy)
+        assert result.images[0].malignancy == malignancy
+        assert status(result)["L"] == ("benign", pytest.approx(score - malignancy))
+        (finding,) = recorder.report.images[0].findings
+        assert (finding.score, finding.malignancy) == (score, malignancy)
 
 
 def test_pictures_are_made_only_when_they_are_wanted(tools: Any, recorder: Recorder, make_mammogram: Any) -> None:

@@ -43,7 +43,8 @@ def test_every_kind_of_result_follows_the_published_schema(validator: Any, resul
     validator.validate(values)
     analysed, without, failed, unrouted, empty = values["studies"]
     assert analysed["images"][0]["detections"][0]["label"] == "malignant"
-    assert analysed["images"][0]["malignancy"] == 0.8
+    (first,) = analysed["images"][0]["detections"]
+    assert (first["score"], first["malignancy"], analysed["images"][0]["malignancy"]) == (0.8, 0.6, 0.6)
     assert len(analysed["objects"]) == len(results[0].objects) > 0
     assert without["reason"] == "not attempted: no weights installed (FPNNet)" or without["reason"].startswith(
         "not att"
@@ -62,6 +63,7 @@ def test_objects_that_were_not_written_are_not_named(results: list[PipelineResul
         (("studies", 0, "images", 0, "malignancy"), None),
         (("studies", 0, "images", 0, "malignancy"), 1.5),
         (("studies", 0, "images", 0, "detections", 0, "box_px"), [1, 2, 3]),
+        (("studies", 0, "images", 0, "detections", 0, "malignancy"), None),
         (("studies", 0, "breasts", 0, "laterality"), "B"),
         (("studies", 0, "models", 0, "weights_sha256"), "none"),
         (("studies", 0, "patient_name"), "anybody"),

@@ -34,8 +34,9 @@ def breast(side: str = "R", status: str = "malignant", confidence: float = 0.9) 
 
 
 def scored(factory: SimpleNamespace, label: str, score: float, **changes: object) -> ReportedFinding:
-    malignancy = score if label == "malignant" else 1 - score
-    found: ReportedFinding = factory.finding(label=label, score=score, malignancy=malignancy, **changes)
+    """A finding with the probability `score` of its label, and a little of the other."""
+    malignancy = score if label == "malignant" else 0.04
+    found: ReportedFinding = factory.finding(label=label, score=score + 0.04, malignancy=malignancy, **changes)
     return found
 
 
@@ -189,7 +190,9 @@ def test_the_composite_agrees_with_the_rule_of_the_pipeline(factory: SimpleNames
             for _ in range(2)
         ]
         evidence = [
-            view_evidence(view, (Detection(box_px=f.box_px, label=f.label, score=f.score) for f in found))
+            view_evidence(
+                view, (Detection(box_px=f.box_px, label=f.label, score=f.score, malignancy=f.malignancy) for f in found)
+            )
             for view, found in zip(("CC", "MLO"), views, strict=True)
         ]
         status, confidence = breast_status(evidence)

@@ -114,6 +114,7 @@ def _detections(view: PhantomView, image: ModelImage) -> list[Detection]:
             box_px=((x0 - left) * along_row, y0 * along_column, (x1 - left) * along_row, y1 * along_column),
             label=label,
             score=0.9 if label == "malignant" else 0.6,
+            malignancy=0.75 if label == "malignant" else 0.125,
         )
         for (x0, y0, x1, y1), label in view.lesions
     ]
