@@ -65,7 +65,13 @@ def _deciding(breast: ReportedBreast, view: str, found: Sequence[NumberedFinding
     status = "malignant" if malignant else "benign"
     if status != breast.status:
         return None
-    return max(malignant or of_view, key=lambda numbered: numbered.finding.score, default=None)
+    return max(malignant or of_view, key=_probability_of_its_label, default=None)
+
+
+def _probability_of_its_label(numbered: NumberedFinding) -> float:
+    """What the breast rule compares: benign is what malignancy leaves of the score."""
+    finding = numbered.finding
+    return finding.malignancy if finding.label == "malignant" else finding.score - finding.malignancy
 
 
 def tid_4004(report: StudyReport, library: ImageLibrary, composite: BreastComposite) -> Dataset:
@@ -82,10 +88,7 @@ def tid_4004(report: StudyReport, library: ImageLibrary, composite: BreastCompos
 
 
 def tid_4005(report: StudyReport, composite: BreastComposite) -> Iterator[Dataset]:
-    """TID 4005 Mammography CAD Composite Feature Base.
-
-    The confidence of a benign breast is a probability of benignity, which says nothing of cancer to a per cent.
-    """
+    """TID 4005 Mammography CAD Composite Feature Base; certainty and probability are the highest of its findings."""
     yield code_item("HAS PROPERTIES", codes.COMPOSITE_TYPE, codes.RELATED_SPATIALLY)
     yield code_item("HAS PROPERTIES", codes.SCOPE_OF_FEATURE, codes.ON_MULTIPLE_IMAGES)
     name = composite.deciding[0].finding.algorithm
@@ -94,8 +97,7 @@ def tid_4005(report: StudyReport, composite: BreastComposite) -> Iterator[Datase
         yield from breast_rule_tid_4019("HAS PROPERTIES", algorithm)
     else:
         yield from pipeline_tid_4019("HAS PROPERTIES", report)
-    confidence = composite.breast.confidence
-    if confidence is not None:
-        yield num_item("HAS PROPERTIES", codes.CERTAINTY_OF_FEATURE, 100 * confidence, codes.PERCENT)
-        if composite.breast.status == "malignant":
-            yield num_item("HAS PROPERTIES", codes.PROBABILITY_OF_CANCER, 100 * confidence, codes.PERCENT)
+    certainty = max(numbered.finding.score for numbered in composite.deciding)
+    yield num_item("HAS PROPERTIES", codes.CERTAINTY_OF_FEATURE, 100 * certainty, codes.PERCENT)
+    malignancy = max(numbered.finding.malignancy for numbered in composite.deciding)
+    yield num_item("HAS PROPERTIES", codes.PROBABILITY_OF_CANCER, 100 * malignancy, codes.PERCENT)

@@ -11,7 +11,7 @@ from sr_templates.contract import ReportedAlgorithm, ReportedFinding, ReportedIm
 from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
 from sr_templates.evidence import headers, valid_text
 from sr_templates.marks import Mark
-from sr_templates.wording import NumberedFinding, cancer_words, clipped_box_px, image_name, revision_sentence
+from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, revision_sentence, tag_words
 
 BANNER = Line(text="RESEARCH USE, NOT FOR PRIMARY DIAGNOSIS", color=WARNING, scale=1.15)
 _HASH_PREFIX = 12
@@ -58,11 +58,11 @@ def finding_lines(found: Sequence[NumberedFinding], *, listed: int, named: bool 
 def _finding_line(numbered: NumberedFinding, named: bool) -> Line:
     finding = numbered.finding
     where = f"{image_name(numbered.image)} " if named else ""
-    probability = "cancer" if named else "probability of cancer"
+    certainty, probability = ("certainty", "cancer") if named else ("certainty of finding", "probability of cancer")
     frame = f", frame {finding.frame_number}" if finding.frame_number is not None else ""
     words = (
-        f"{numbered.number}: {where}predicted {finding.label}, score {finding.score:.2f}, "
-        f"{cancer_words(finding, probability)}{frame}"
+        f"{numbered.number}: {where}predicted {finding.label}, {certainty} {100 * finding.score:.1f} %, "
+        f"{probability} {100 * finding.malignancy:.1f} %{frame}"
     )
     return Line(text=text(words), color=label_color(finding))
 
@@ -120,10 +120,9 @@ def _mark(image: ReportedImage, numbered: NumberedFinding, full_tags: bool) -> M
     rows, columns = image.display.shape if image.display is not None else (0, 0)
     x0, y0, x1, y1 = clipped_box_px(image, finding)
     box = (min(max(x0, 0.0), columns), min(max(y0, 0.0), rows), min(max(x1, 0.0), columns), min(max(y1, 0.0), rows))
-    full = f"{numbered.number} {finding.label} {finding.score:.2f}"
     return Mark(
         box_px=box,
-        tags=(full, str(numbered.number)) if full_tags else (str(numbered.number),),
+        tags=(tag_words(numbered), str(numbered.number)) if full_tags else (str(numbered.number),),
         color=label_color(finding),
     )
 

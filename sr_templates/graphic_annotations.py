@@ -19,7 +19,7 @@ from sr_templates.content import text
 from sr_templates.contract import ReportedImage, StudyReport
 from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, Rectangle, Rgb
 from sr_templates.evidence import InstanceReference, patient_orientation, valid_number
-from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, numbered_findings
+from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, numbered_findings, tag_words
 
 RESEARCH_USE_LINE = "AI, research use, not for primary diagnosis"
 
@@ -123,10 +123,9 @@ def _outline(numbered: NumberedFinding, box: Rectangle) -> GraphicObject:
 
 
 def _tag(numbered: NumberedFinding, count: int) -> str:
-    finding = numbered.finding
     if count > _TAGGED_IN_FULL:
         return str(numbered.number)
-    return text(f"{numbered.number} {finding.label} {finding.score:.2f} ({finding.algorithm})", 64)
+    return text(f"{tag_words(numbered)} ({numbered.finding.algorithm})", 64)
 
 
 def _tag_text(tag: str, box: Rectangle, place: Rectangle | None) -> TextObject:

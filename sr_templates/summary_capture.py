@@ -164,7 +164,7 @@ def _thumbnail(report: StudyReport, image: ReportedImage, found: Sequence[Number
             return Thumbnail(display=None, inside=inside, caption=(caption,))
         return Thumbnail(display=image.display, caption=(Line(text=f"{name}: {why}", color=WARNING),))
     words = f"{name}: {count_words(len(of_image), 'finding')}" if of_image else f"{name}: no calcification found"
-    words += malignancy_words(image, "malignant")
+    words += malignancy_words(image, "cancer")
     return Thumbnail(
         display=image.display,
         marks=marks_of(image, of_image, full_tags=False) if image.display is not None else (),

@@ -91,21 +91,26 @@ def image_sentence(report: StudyReport, image: ReportedImage) -> str:
 
 
 def malignancy_words(image: ReportedImage, title: str) -> str:
-    """Words on the malignancy of an image, after a comma.
-
-    It is that of the gravest malignant finding: without one there is no probability, without any nothing to add.
-    """
+    """Words on the malignancy of an image, after a comma; without a finding there is nothing to add."""
     if image.malignancy is None or not image.findings:
         return ""
-    if all(finding.label == "benign" for finding in image.findings):
-        return ", none predicted malignant"
-    return f", {title} {100 * image.malignancy:.1f} %"
+    benign = all(finding.label == "benign" for finding in image.findings)
+    return f"{', none predicted malignant' if benign else ''}, {title} {100 * image.malignancy:.1f} %"
 
 
-def cancer_words(finding: ReportedFinding, title: str) -> str:
-    """Probability of cancer of a finding. Of a benign one the detector knows no more than that it is below a bound."""
-    bound = "at most " if finding.label == "benign" else ""
-    return f"{title} {bound}{100 * finding.malignancy:.1f} %"
+def tag_words(numbered: NumberedFinding) -> str:
+    """What stands beside the box of a finding, e.g. ``"1 malignant, cancer 62 %"``.
+
+    Of its two probabilities the one that a reader acts on; a probability is never rounded to none or to all.
+    """
+    malignancy = numbered.finding.malignancy
+    if 0.0 < malignancy < 0.01:
+        percent = "under 1"
+    elif 0.99 < malignancy < 1.0:
+        percent = "over 99"
+    else:
+        percent = f"{100 * malignancy:.0f}"
+    return f"{numbered.number} {numbered.finding.label}, cancer {percent} %"
 
 
 def revision_sentence(report: StudyReport) -> str | None:

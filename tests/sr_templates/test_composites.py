@@ -116,17 +116,17 @@ def test_a_malignant_composite_has_the_confidence_of_the_breast_as_probability_o
     factory: SimpleNamespace,
 ) -> None:
     (composite,) = composites(tree(malignant_in_both(factory), "cad_sr"))
-    assert number(only(composite, "111011")) == pytest.approx(90)
+    assert number(only(composite, "111011")) == pytest.approx(94)
     assert number(only(composite, "111047")) == pytest.approx(90)
     assert value(only(composite, "111056")) == "111150"
 
 
-def test_a_benign_composite_says_nothing_of_cancer(factory: SimpleNamespace) -> None:
+def test_a_benign_composite_has_a_probability_of_cancer_that_the_detector_gave(factory: SimpleNamespace) -> None:
     cc, mlo = [scored(factory, "benign", 0.8)], [scored(factory, "benign", 0.6)]
     report = right_breast(factory, cc, mlo, breast(status="benign", confidence=0.8))
     (composite,) = composites(tree(report, "cad_sr"))
-    assert number(only(composite, "111011")) == pytest.approx(80)
-    assert not children(composite, "111047")
+    assert number(only(composite, "111011")) == pytest.approx(84)
+    assert number(only(composite, "111047")) == pytest.approx(4)
     assert value(only(composite, "111056")) == "111151"
 
 
@@ -202,9 +202,12 @@ def test_the_composite_agrees_with_the_rule_of_the_pipeline(factory: SimpleNames
         assert len(made) == (1 if len(agreeing) == 2 else 0)
         seen[bool(made)] += 1
         for composite in made:
-            certainties = [number(only(item, "111012")) for item in children(composite, "111059")]
-            assert certainties == pytest.approx([100 * p for p in agreeing if p is not None])
-            assert max(certainties) == pytest.approx(number(only(composite, "111011")))
+            deciding = children(composite, "111059")
+            certainties, cancers = ([number(only(item, code)) for item in deciding] for code in ("111012", "111047"))
+            of_label = cancers if status == "malignant" else [c - m for c, m in zip(certainties, cancers, strict=True)]
+            assert of_label == pytest.approx([100 * p for p in agreeing if p is not None])
+            assert number(only(composite, "111011")) == pytest.approx(max(certainties))
+            assert number(only(composite, "111047")) == pytest.approx(max(cancers))
     assert min(seen.values()) > 5
 
 

@@ -37,7 +37,7 @@ def two_views(factory: SimpleNamespace) -> StudyReport:
     images: tuple[ReportedImage, ...] = (
         factory.mammogram(1, "R", "CC", findings=(factory.finding(20, 60),), malignancy=0.875),
         factory.mammogram(2, "R", "MLO", findings=(factory.finding(30, 40),), malignancy=0.875),
-        factory.mammogram(3, "L", "CC", findings=(factory.finding(40, 80, "benign"),), malignancy=0.0),
+        factory.mammogram(3, "L", "CC", findings=(factory.finding(40, 80, "benign"),), malignancy=0.125),
     )
     breast = ReportedBreast(laterality="R", status="malignant", confidence=0.875, views=("CC", "MLO"))
     report: StudyReport = factory.study_report(images, breasts=(breast,))

@@ -327,7 +327,7 @@ def test_a_finding_is_a_closed_box_in_pixels_with_its_tag(factory: SimpleNamespa
     assert first.TrackingID == "Finding 1: R CC, predicted malignant"
     assert first.TrackingUID != second.TrackingUID
     tags = [item.UnformattedTextValue for item in texts(state)[:2]]
-    assert tags == ["1 malignant 0.88 (FPNNet)", "2 benign 0.88 (FPNNet)"]
+    assert tags == ["1 malignant, cancer 88 % (FPNNet)", "2 benign, cancer 12 % (FPNNet)"]
 
 
 def test_the_tracking_uid_is_that_of_the_structured_report(factory: SimpleNamespace) -> None:
@@ -421,7 +421,7 @@ def test_a_tag_is_in_the_image_and_on_no_finding_and_no_other_tag(
 def test_a_finding_as_large_as_the_image_still_has_its_tag(factory: SimpleNamespace) -> None:
     state = only_state(one_image(factory, factory.finding(box_px=(-5, -5, COLUMNS + 5, ROWS + 5))))
     tag, _ = texts(state)
-    assert tag.UnformattedTextValue == "1 malignant 0.88 (FPNNet)"
+    assert tag.UnformattedTextValue == "1 malignant, cancer 88 % (FPNNet)"
     assert list(tag.AnchorPoint) == [0, 0]
     assert list(outlines(state)[0].GraphicData)[:4] == [0, 0, COLUMNS, 0]
 

@@ -337,8 +337,8 @@ def test_the_picture_says_what_was_found_by_what_and_when(factory: SimpleNamespa
         "Revision 2, replaces the results of revision 1",
         "2 calcification findings, probability of malignancy of the image 40.0 %",
         "second opinion (SPPNet, whole image): malignant 12.3 %",
-        "1: predicted malignant, score 0.88, probability of cancer 87.5 %",
-        "2: predicted benign, score 0.88, probability of cancer at most 12.5 %",
+        "1: predicted malignant, certainty of finding 87.5 %, probability of cancer 87.5 %",
+        "2: predicted benign, certainty of finding 87.5 %, probability of cancer 12.5 %",
         "FPNNet 0.1.0, weights 3f3f3f3f3f3f, nms_threshold 0.3, score_threshold 0.3",
         "SPPNet 0.1.0, weights 3f3f3f3f3f3f, threshold 0.5",
         "mammonode 0.1.0, analysis of 2026-01-02 03:04 UTC",
@@ -369,7 +369,7 @@ def test_many_findings_are_all_drawn_and_the_gravest_are_listed(factory: SimpleN
     report = factory.study_report((image,))
     assert len(draw_result(report, image, max_side_px=2048).marks) == 30
     words = said(heatmap_words(report, image))
-    assert "30: predicted malignant, score 0.88, probability of cancer 29.0 %" in words
+    assert "30: predicted malignant, certainty of finding 87.5 %, probability of cancer 29.0 %" in words
     assert "and 22 more findings, listed in the structured report" in words
 
 

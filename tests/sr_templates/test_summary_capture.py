@@ -132,7 +132,7 @@ def test_findings_second_opinion_and_revision_are_said(factory: SimpleNamespace)
         variant="summary", revision=1, sop_class_uid="1.2", sop_instance_uid="1.2.3", series_instance_uid="1.2.4"
     )
     report = replace(report, images=(image, *report.images[1:]), revision=2, replaces=(replaced,))
-    assert "1: R CC predicted malignant, score 0.88, cancer 87.5 %" in panel(report)
+    assert "1: R CC predicted malignant, certainty 87.5 %, cancer 87.5 %" in panel(report)
     assert "second opinion (SPPNet, whole image): R CC malignant 12.3 %" in panel(report)
     assert "Revision 2, replaces the results of revision 1" in above(report)
     assert summary(report).SeriesDescription.endswith(", revision 2 replaces 1")

@@ -6,22 +6,33 @@ from types import SimpleNamespace
 
 import pytest
 
-from sr_templates.wording import cancer_words, malignancy_words
+from sr_templates.wording import malignancy_words, numbered_findings, tag_words
 
 
-def test_a_malignant_finding_has_a_probability(factory: SimpleNamespace) -> None:
-    assert cancer_words(factory.finding(), "probability of cancer") == "probability of cancer 87.5 %"
-
-
-def test_of_a_benign_finding_only_a_bound_is_known(factory: SimpleNamespace) -> None:
-    assert cancer_words(factory.finding(label="benign"), "cancer") == "cancer at most 12.5 %"
+@pytest.mark.parametrize(
+    ("label", "malignancy", "words"),
+    [
+        ("malignant", 0.62, "1 malignant, cancer 62 %"),
+        ("benign", 0.12, "1 benign, cancer 12 %"),
+        ("benign", 0.004, "1 benign, cancer under 1 %"),
+        ("benign", 0.0, "1 benign, cancer 0 %"),
+        ("malignant", 0.997, "1 malignant, cancer over 99 %"),
+        ("malignant", 1.0, "1 malignant, cancer 100 %"),
+    ],
+)
+def test_a_box_is_tagged_with_its_class_and_its_probability_of_cancer(
+    label: str, malignancy: float, words: str, factory: SimpleNamespace
+) -> None:
+    found = factory.finding(label=label, score=1.0, malignancy=malignancy)
+    report = factory.study_report((factory.mammogram(1, "R", "CC", findings=(found,)),))
+    assert [tag_words(numbered) for numbered in numbered_findings(report)] == [words]
 
 
 @pytest.mark.parametrize(
     ("labels", "malignancy", "words"),
     [
-        (("malignant", "benign"), 0.875, ", malignant 87.5 %"),
-        (("benign",), 0.0, ", none predicted malignant"),
+        (("malignant", "benign"), 0.875, ", cancer 87.5 %"),
+        (("benign",), 0.125, ", none predicted malignant, cancer 12.5 %"),
         ((), 0.0, ""),
         ((), None, ""),
     ],
@@ -31,4 +42,4 @@ def test_an_image_is_as_malignant_as_its_gravest_finding(
 ) -> None:
     findings = tuple(factory.finding(label=label) for label in labels)
     image = factory.mammogram(1, "R", "CC", findings=findings, malignancy=malignancy)
-    assert malignancy_words(image, "malignant") == words
+    assert malignancy_words(image, "cancer") == words
