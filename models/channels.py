@@ -1,4 +1,4 @@
-"""What a network sees of one grey image: its brightness, and its fine and its coarse detail in units of their own noise.
+"""What a network sees of a grey image: its brightness, and its fine and its coarse detail in units of their noise.
 
 A grain of calcium is a few pixels wide and a few times brighter than the noise around it, whatever the detector, the
 film or the window of the display. Measured in that unit, it looks alike on all of them.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FasterRCNN
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
 
@@ -53,6 +54,17 @@ class FoundBoxes:
     scores: Tensor
     malignancy: Tensor
     activation: Tensor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """`FoundBoxes` of a part of an image, in pixels of the part; `relevance` of shape ``(n, 7, 7)`` or None."""
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    malignancy: Tensor
+    relevance: Tensor | None
 
 
 class ChannelTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
@@ -113,7 +125,7 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
     def detect(
         self, image: Tensor, *, score_threshold: float | None = None, with_activation: bool = False
     ) -> FoundBoxes:
-        """Find boxes on one image.
+        """Find boxes on one image, looked at as a whole.
 
         Parameters
         ----------
@@ -125,16 +137,37 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
             Whether to compute the class activation map.
         """
         size = (image.shape[0], image.shape[1])
-        padded, _ = self.transform([image[None]])
-        features = self.backbone(padded.tensors)
-        proposals, _ = self.rpn(padded, features)
+        found = self.look(channels(image), score_threshold=score_threshold, with_relevance=with_activation)
+        activation = None if found.relevance is None else paint(found.relevance, found.boxes, found.scores, size)
+        return FoundBoxes(
+            boxes=found.boxes,
+            labels=found.labels,
+            scores=found.scores,
+            malignancy=found.malignancy,
+            activation=activation,
+        )
+
+    def look(self, seen: Tensor, *, score_threshold: float | None = None, with_relevance: bool = False) -> Looked:
+        """Find boxes in a part of an image.
+
+        Parameters
+        ----------
+        seen : torch.Tensor
+            Shape ``(3, rows, columns)``: `models.channels.channels` of the image, cut out.
+        score_threshold : float or None
+            In place of `box_score_thresh`.
+        with_relevance : bool
+            Whether to compute what speaks for each box.
+        """
+        size = (seen.shape[1], seen.shape[2])
+        padding = (0, -size[1] % COARSEST_STRIDE_PX, 0, -size[0] % COARSEST_STRIDE_PX)
+        padded = F.pad(seen, padding)[None].contiguous(memory_format=torch.channels_last)
+        features = {level: values.float() for level, values in self.backbone(padded).items()}
+        proposals, _ = self.rpn(ImageList(padded, [size]), features)
         threshold = self.roi_heads.score_thresh if score_threshold is None else score_threshold
-        boxes, labels, scores, malignancy = self._select(features, proposals, padded.image_sizes, threshold)
-        activation = None
-        if with_activation:
-            relevance = self._relevance(features, boxes, labels, padded.image_sizes)
-            activation = paint(relevance, boxes, scores, size)
-        return FoundBoxes(boxes=boxes, labels=labels, scores=scores, malignancy=malignancy, activation=activation)
+        boxes, labels, scores, malignancy = self._select(features, proposals, [size], threshold)
+        relevance = self._relevance(features, boxes, labels, [size]) if with_relevance else None
+        return Looked(boxes=boxes, labels=labels, scores=scores, malignancy=malignancy, relevance=relevance)
 
     def _select(
         self,

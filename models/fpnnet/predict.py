@@ -9,7 +9,8 @@ import torch
 
 from models.bundle import load_network
 from models.contract import BoxPx, Detection, DetectionOutput, Label, ModelIdentity, ModelImage
-from models.fpnnet.network import CLASSES, FoundBoxes, FPNNet
+from models.fpnnet.network import CLASSES, FoundBoxes
+from models.fpnnet.search import GatedFPNNet, fused
 from models.metadata import Metadata
 from models.resident import Resident, checked_pixels
 from models.weights import VerifiedWeights
@@ -22,7 +23,7 @@ class FPNNetPredictor:
 
     Parameters
     ----------
-    network : FPNNet
+    network : GatedFPNNet
         On the CPU, with its weights.
     metadata : Metadata
         Of these weights.
@@ -32,7 +33,7 @@ class FPNNetPredictor:
         ``"cpu"`` or ``"cuda:N"``.
     """
 
-    def __init__(self, network: FPNNet, metadata: Metadata, *, weights_sha256: str | None, device: str) -> None:
+    def __init__(self, network: GatedFPNNet, metadata: Metadata, *, weights_sha256: str | None, device: str) -> None:
         self._resident = Resident(network, device)
         self._metadata = metadata
         self.identity = metadata.identity(weights_sha256)
@@ -42,7 +43,7 @@ class FPNNetPredictor:
     @classmethod
     def from_weights(cls, weights: VerifiedWeights, device: str) -> FPNNetPredictor:
         """Build the network of the bundle and load `weights` into it; raises WeightsMismatch when they do not fit."""
-        network = load_network(weights, FPNNet)
+        network = fused(load_network(weights, GatedFPNNet))
         return cls(network, weights.metadata, weights_sha256=weights.sha256, device=device)
 
     def identity_at(self, min_score: float | None) -> ModelIdentity:
@@ -58,7 +59,7 @@ class FPNNetPredictor:
             raise ValueError(f"min_score is a probability, not {min_score}")
         pixels = checked_pixels(image, self.canonical_spacing_mm)
 
-        def attempt(network: FPNNet, device: torch.device) -> DetectionOutput:
+        def attempt(network: GatedFPNNet, device: torch.device) -> DetectionOutput:
             found = network.detect(pixels.to(device), score_threshold=min_score, with_activation=with_activation)
             return _output(found, str(device))
 

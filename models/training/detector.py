@@ -37,8 +37,8 @@ GRAIN_STRIDE: Final = 4
 GRAIN_POSITIVE: Final = 4.0
 """Weight of cells with calcium: they are few."""
 
-FIXED: Final = ("steps", "batch", "learning_rate", "weight_decay", "seed")
-"""What of a plan may not change when a run is taken up again: its crops and its learning rate follow from these."""
+FIXED: Final = ("batch", "weight_decay", "seed")
+"""What of a plan may not change when a run is taken up again. More or fewer steps may be: the learning rate follows."""
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -123,7 +123,9 @@ class DetectorTraining:
         self._grains = nn.Conv2d(256, 1, 1).to(self._device)
         nn.init.constant_(cast(Tensor, self._grains.bias), -3.0)
         parameters = [*network.parameters(), *self._grains.parameters()]
-        self._optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        self._optimiser = torch.optim.AdamW(
+            parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
         self._sampler = sampler
         self._normals, self._views = normals, views
         directory.mkdir(parents=True, exist_ok=True)
@@ -142,7 +144,7 @@ class DetectorTraining:
         saved_s = time.monotonic()
         while self.step < self.plan.steps:
             end = self._next_event()
-            for crops in self._batches(self.step, end):
+            for crops in self.batches(range(self.step * self.plan.batch, end * self.plan.batch), self.plan.batch):
                 losses = self._one_step(crops)
                 self.step += 1
                 tell(self.step, losses)
@@ -165,11 +167,11 @@ class DetectorTraining:
         every = [period for period in (self.plan.validate_every, self.plan.mine_every) if period]
         return min(self.plan.steps, *(self.step + period - self.step % period for period in every))
 
-    def _batches(self, start: int, end: int) -> Iterator[list[Crop]]:
-        numbers = range(start * self.plan.batch, end * self.plan.batch)
+    def batches(self, numbers: range, size: int) -> Iterator[list[Crop]]:
+        """Make crops by number, `size` at a time, in other processes."""
         loader = DataLoader(
             _Crops(self._sampler),
-            batch_size=self.plan.batch,
+            batch_size=size,
             sampler=cast(Any, numbers),  # any iterable of indices will do; torch's type wants its own class
             num_workers=self.plan.workers,
             collate_fn=list,
@@ -226,12 +228,14 @@ class DetectorTraining:
 
     def _average_weights(self) -> None:
         share = min(self.plan.average, (1.0 + self.step) / (10.0 + self.step))
+        current = self._network.state_dict()
+        floating = [name for name, value in current.items() if value.is_floating_point()]
         with torch.no_grad():
-            for name, value in self._network.state_dict().items():
-                if value.is_floating_point():
-                    self._average[name].lerp_(value, 1.0 - share)
-                else:
-                    self._average[name].copy_(value)
+            torch._foreach_lerp_(
+                [self._average[name] for name in floating], [current[name] for name in floating], 1 - share
+            )
+            for name in current.keys() - set(floating):
+                self._average[name].copy_(current[name])
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.plan.precision == "float32":

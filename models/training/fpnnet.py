@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +10,14 @@ from typing import Any, Final
 import torch
 
 from models.bundle import build_network
+from models.fpnnet.gate import Gate
 from models.fpnnet.network import FPNNet
+from models.fpnnet.search import GatedFPNNet
 from models.metadata import bundle_dir, bundle_metadata, read_metadata
 from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
 from models.training.detector import BEST, DetectorTraining, TrainPlan
+from models.training.gate import GateFigures, GatePlan, choose_threshold, train_gate
 from models.training.planted_views import planted_pairs
 from models.training.validation import ValidationView, operating_score, view_of, views_of
 from models.weights import write_weights
@@ -26,6 +28,9 @@ SHARES: Final = {"film": 0.62, "digital": 0.2, "phantom": 0.18}
 
 OPERATING_RATE: Final = 0.5
 """False positives per normal image at the operating point, on the images of the validation split."""
+
+GATE_ROUNDS: Final = 4
+"""Times that lesions are planted anew in the validation split to choose the gate's threshold."""
 
 Tell = Callable[[int, Mapping[str, float]], None]
 
@@ -66,7 +71,7 @@ def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
     """
     torch.manual_seed(seed)
     metadata = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json")
-    network = build_network(metadata, FPNNet)
+    network = build_network(metadata, GatedFPNNet).detector
     if backbone is not None:
         _load_backbone(network, backbone)
     return network
@@ -78,11 +83,13 @@ def train(
     *,
     plan: TrainPlan,
     crops: CropPlan,
+    gate_plan: GatePlan,
     backbone: Path | None = None,
     tell: Tell = lambda step, losses: None,
+    tell_gate: Callable[[int, float], None] = lambda step, loss: None,
     until: Callable[[], bool] = lambda: False,
 ) -> Path | None:
-    """Train, or go on with a run that is in `directory`; at its end write the bundle.
+    """Train, or go on with a run that is in `directory`; at its end train the gate and write the bundle.
 
     Returns
     -------
@@ -101,25 +108,46 @@ def train(
     run = DetectorTraining(network, sampler, normals=normals, views=views, plan=plan, directory=directory)
     if not run.run(tell, until):
         return None
-    return export(directory, views, plan, crops, data.note)
+    gate = train_gate(run.batches, gate_plan, device=torch.device(plan.device), seed=plan.seed, tell=tell_gate).cpu()
+    more = tuple(view for round_ in range(GATE_ROUNDS) for view in _views(data, plan.seed + 1 + round_))
+    figures = choose_threshold(gate, more, gate_plan.recall)
+    return _export(directory, gate, figures, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
 
 
-def export(directory: Path, views: Sequence[ValidationView], plan: TrainPlan, crops: CropPlan, note: str) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    """What a bundle says of how it came about."""
+
+    plan: TrainPlan
+    crops: CropPlan
+    gate: GatePlan
+    note: str
+
+
+def _export(directory: Path, gate: Gate, passed: GateFigures, views: Sequence[ValidationView], recipe: _Recipe) -> Path:
     """Write the best weights of a run in half precision, with the metadata that describes them."""
-    content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
-    network = new_network(plan.seed)
-    halved = {name: _halved(value) for name, value in content["network"].items()}
-    network.load_state_dict(halved)
-    score = operating_score(network.eval(), views, torch.device("cpu"), OPERATING_RATE)
+    best = torch.load(directory / BEST, map_location="cpu", weights_only=True)
+    detector = {f"detector.{name}": value for name, value in best["network"].items()}
+    weights = {
+        name: _halved(value)
+        for name, value in {**detector, **{f"gate.{name}": value for name, value in gate.state_dict().items()}}.items()
+    }
+    network = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet)
+    network.load_state_dict(weights)
+    score = operating_score(network.detector.eval(), views, torch.device("cpu"), OPERATING_RATE)
     metadata = bundle_metadata(NAME)
-    metadata["operating_point"]["score_threshold"] = round(score, 3)
-    metadata["training_data"] = note
+    metadata["operating_point"] |= {"score_threshold": round(score, 3), "gate_threshold": passed.threshold}
+    metadata["training_data"] = recipe.note
     metadata["licence"] = "that of the images it was trained on; see training_data"
-    metadata["training"] = {"plan": asdict(plan), "crops": asdict(crops), "step_of_best": content["step"]}
-    metadata["measured"] = _measured(content["figures"], views)
+    metadata["training"] = {
+        "detector": asdict(recipe.plan),
+        "crops": asdict(recipe.crops),
+        "gate": asdict(recipe.gate),
+        "step_of_best": best["step"],
+    }
+    metadata["measured"] = _measured(best["figures"], passed, views)
     target = directory / NAME.lower()
-    write_weights(halved, target, metadata)
-    (directory / "run.json").write_text(json.dumps(metadata["training"], indent=2) + "\n", encoding="utf-8")
+    write_weights(weights, target, metadata)
     return target
 
 
@@ -128,10 +156,14 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
     return value.half() if value.is_floating_point() else value
 
 
-def _measured(figures: Mapping[str, float], views: Sequence[ValidationView]) -> dict[str, Any]:
+def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence[ValidationView]) -> dict[str, Any]:
     lesions, normals = sum(len(view.lesions) for view in views), sum(view.normal for view in views)
     on = f"validation split: {lesions} lesions, planted or real, and {normals} normal images; chose the checkpoint"
-    return {"note": on, "figures": [{"name": name, "value": value, "on": on} for name, value in figures.items()]}
+    named = {**figures, "gate_recall": passed.recall, "gate_looked_at": passed.looked_at}
+    return {
+        "note": on,
+        "figures": [{"name": name, "value": round(value, 4), "on": on} for name, value in named.items()],
+    }
 
 
 def _groups(data: DetectorData) -> dict[str, tuple[float, Sequence[TrainingImage]]]:

@@ -6,6 +6,7 @@ as PNG files beside a table ``labels.csv`` whose y runs from the top; the origin
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from models.contract import Label
-from models.training.contract import TruthBox
+from models.training.contract import Split, TruthBox
 from pipelines.datasets.layout import Imported, ImportOptions, find_table, read_table, sorted_out
 from pipelines.datasets.manifest import ManifestImage
-from pipelines.datasets.splits import DEFAULT_SHARES, split_by_patient
 from pipelines.errors import LayoutUnreadable
 
 TABLE: Final = "labels.csv"
@@ -25,6 +25,9 @@ SPACING_MM: Final = 0.2
 SIDE_PX: Final = 1024.0
 CALCIFICATION: Final = "CALC"
 NORMAL: Final = "NORM"
+SHARES: Final[tuple[tuple[Split, float], ...]] = (("train", 0.62), ("val", 0.74))
+"""Of a number from 0 to 1: below which a patient is in that split; the rest is the test split."""
+
 SEVERITIES: Final[Mapping[str, Label]] = {"B": "benign", "M": "malignant"}
 
 Rows = Sequence[Mapping[str, str]]
@@ -33,7 +36,8 @@ Rows = Sequence[Mapping[str, str]]
 def import_mini_mias(folder: Path, options: ImportOptions) -> Imported:
     """Images with located calcification clusters go to the test split, and so does all of their patients.
 
-    The few clusters are too few to train on. All other patients are split by `DEFAULT_SHARES`. An image with a
+    The few clusters are too few to train on. All other patients are split by a digest of their number (`SHARES`), so
+    that those who have a part of the release and those who have another agree on every patient. An image with a
     calcification that has no coordinates is left out: what is found there would be neither true nor false.
 
     Raises
@@ -47,8 +51,16 @@ def import_mini_mias(folder: Path, options: ImportOptions) -> Imported:
         by_image[row["image"]].append(row)
     of_test = {rows[0]["patient"] for rows in by_image.values() if _calcifications(rows)}
     imported = sorted_out(_images(table.parent, by_image, options))
-    in_test = (replace(image, split="test" if image.patient in of_test else None) for image in imported.images)
-    return replace(imported, images=split_by_patient(in_test, DEFAULT_SHARES, options.seed))
+    split = (
+        replace(image, split="test" if image.patient in of_test else _split(image.patient)) for image in imported.images
+    )
+    return replace(imported, images=tuple(split))
+
+
+def _split(patient: str) -> Split:
+    """Return the split of a patient without calcifications, by the first byte of SHA-256 of ``mini-mias NUMBER``."""
+    drawn = hashlib.sha256(f"mini-mias {patient}".encode()).digest()[0] / 256.0
+    return next((split for split, below in SHARES if drawn < below), "test")
 
 
 def _images(folder: Path, by_image: Mapping[str, Rows], options: ImportOptions) -> Iterator[ManifestImage | str]:

@@ -10,11 +10,12 @@ import torch
 from models.bundle import build_network
 from models.contract import ModelImage
 from models.fpnnet.network import FPNNet
+from models.fpnnet.search import GatedFPNNet
 from models.metadata import Metadata, bundle_dir, bundle_metadata, folder_name, read_metadata
 from models.sppnet.network import SPPNet
 from models.weights import write_weights
 
-NETWORKS: dict[str, type[torch.nn.Module]] = {"FPNNet": FPNNet, "SPPNet": SPPNet}
+NETWORKS: dict[str, type[torch.nn.Module]] = {"FPNNet": GatedFPNNet, "SPPNet": SPPNet}
 
 
 def own_metadata(name: str) -> Metadata:
@@ -26,13 +27,13 @@ def random_network(name: str, seed: int = 0) -> torch.nn.Module:
     """The bundle's network, initialised from `seed`."""
     torch.manual_seed(seed)
     network = build_network(own_metadata(name), NETWORKS[name]).eval()
-    if isinstance(network, FPNNet):
-        _spread_scores(network)
+    if isinstance(network, GatedFPNNet):
+        _spread_scores(network.detector)
     return network
 
 
 def _spread_scores(network: FPNNet) -> None:
-    """Centre the logits on noise: as they come, all scores are alike, and thresholds would have nothing to tell apart."""
+    """Centre the logits on noise: as they come, all scores are alike, and thresholds have nothing to tell apart."""
     heads = network.roi_heads
     with torch.inference_mode():
         padded, _ = network.transform([torch.from_numpy(noise_image().pixels)[None]])

@@ -9,16 +9,22 @@ import pytest
 from models import registry
 from models.fpnnet.network import FPNNet
 from models.fpnnet.predict import FPNNetPredictor
+from models.fpnnet.search import GatedFPNNet
 from models.sppnet.network import SPPNet
 from models.sppnet.predict import SPPNetPredictor
 from tests.models.builders import NETWORKS, install_random_weights, own_metadata, random_network
 
 
 @pytest.fixture(scope="session")
-def fpnnet() -> FPNNet:
+def gated() -> GatedFPNNet:
     network = random_network("FPNNet")
-    assert isinstance(network, FPNNet)
+    assert isinstance(network, GatedFPNNet)
     return network
+
+
+@pytest.fixture(scope="session")
+def fpnnet(gated: GatedFPNNet) -> FPNNet:
+    return gated.detector
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +35,8 @@ def sppnet() -> SPPNet:
 
 
 @pytest.fixture(scope="session")
-def detector(fpnnet: FPNNet) -> FPNNetPredictor:
-    return FPNNetPredictor(fpnnet, own_metadata("FPNNet"), weights_sha256=None, device="cpu")
+def detector(gated: GatedFPNNet) -> FPNNetPredictor:
+    return FPNNetPredictor(gated, own_metadata("FPNNet"), weights_sha256=None, device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from torch import nn
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.ops import clip_boxes_to_image, nms
 
-from models.contract import DetectionOutput, ModelImage
 from models.channels import channels
+from models.contract import DetectionOutput, ModelImage
 from models.fpnnet.network import CLASSES, FPNNet, paint
 from models.fpnnet.predict import FPNNetPredictor
 from tests.models.builders import noise_image
@@ -79,7 +79,8 @@ def test_boxes_and_probabilities_are_those_of_torchvisions_heads(fpnnet: FPNNet)
 def test_thresholds_of_the_paper_are_in_force(fpnnet: FPNNet, detector: FPNNetPredictor) -> None:
     heads = fpnnet.roi_heads
     assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (0.3, 0.3, 250)
-    assert detector.identity.operating_point == {"score_threshold": 0.3, "nms_threshold": 0.3, "max_detections": 250}
+    own = {"gate_threshold": 0.0, "score_threshold": 0.3, "nms_threshold": 0.3, "max_detections": 250}
+    assert detector.identity.operating_point == own
 
 
 def test_anchors_measure_1_6_to_26_mm_at_the_canonical_spacing(fpnnet: FPNNet, detector: FPNNetPredictor) -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from models.errors import DeviceOutOfMemory
-from models.fpnnet.network import FPNNet
 from models.fpnnet.predict import FPNNetPredictor
+from models.fpnnet.search import GatedFPNNet
 from models.resident import Resident, resolve_device
 from models.sppnet.network import SPPNet
 from models.sppnet.predict import SPPNetPredictor
@@ -42,11 +42,11 @@ OUT_OF_MEMORY = [
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_detection_that_does_not_fit_runs_on_the_cpu_and_finds_the_same(
-    fpnnet: FPNNet, detector: FPNNetPredictor, monkeypatch: pytest.MonkeyPatch, error: Exception
+    gated: GatedFPNNet, detector: FPNNetPredictor, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     expected = detector.predict(IMAGE)
-    predictor = FPNNetPredictor(fpnnet, own_metadata("FPNNet"), weights_sha256=None, device="meta")
-    monkeypatch.setattr(FPNNet, "detect", full("meta", error, FPNNet.detect))
+    predictor = FPNNetPredictor(gated, own_metadata("FPNNet"), weights_sha256=None, device="meta")
+    monkeypatch.setattr(GatedFPNNet, "detect", full("meta", error, GatedFPNNet.detect))
     output = predictor.predict(IMAGE)
     assert predictor.device == "meta" and output.device == "cpu"
     assert output.detections == expected.detections

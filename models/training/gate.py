@@ -1,0 +1,135 @@
+"""Training of FPNNet's gate: the same crops, asked only where a cluster is; and a threshold that loses almost none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.channels import channels
+from models.contract import BoxPx
+from models.fpnnet.gate import CELL_PX, CORE_CELLS, Gate
+from models.training.crops import Crop
+from models.training.validation import ValidationView
+
+POSITIVE: Final = 2.0
+"""Weight of cells with a cluster: a miss of the gate is final, a false alarm costs time."""
+
+FIRST_CROP: Final = 10_000_000
+"""The gate sees other crops than the detector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """How the gate is trained.
+
+    Attributes
+    ----------
+    steps, batch : int
+        Crops a step.
+    learning_rate : float
+        The highest of one cycle (Smith and Topin, arXiv:1708.07120).
+    recall : float
+        Share of the lesions of the validation split that must pass.
+    """
+
+    steps: int = 1500
+    batch: int = 16
+    learning_rate: float = 3e-3
+    recall: float = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFigures:
+    """What the gate does at its threshold.
+
+    Attributes
+    ----------
+    threshold : float
+        On its probability.
+    recall : float
+        Share of lesions that pass.
+    looked_at : float
+        Share of the area of normal images that is looked at, without margins.
+    """
+
+    threshold: float
+    recall: float
+    looked_at: float
+
+
+def train_gate(
+    batches: Callable[[range, int], Iterable[list[Crop]]],
+    plan: GatePlan,
+    *,
+    device: torch.device,
+    seed: int,
+    tell: Callable[[int, float], None],
+) -> Gate:
+    """Train from random weights.
+
+    Parameters
+    ----------
+    batches : callable
+        Given the numbers of crops and how many make a batch, yields the batches.
+    tell : callable
+        Given the step and its loss.
+    """
+    torch.manual_seed(seed)
+    gate = Gate().to(device)
+    optimiser = torch.optim.AdamW(gate.parameters(), lr=plan.learning_rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.learning_rate, total_steps=plan.steps)
+    numbers = range(FIRST_CROP, FIRST_CROP + plan.steps * plan.batch)
+    gate.train()
+    for step, crops in enumerate(batches(numbers, plan.batch), start=1):
+        seen = torch.stack([channels(torch.from_numpy(crop.pixels)) for crop in crops]).to(device)
+        wanted = torch.stack([_cells(crop) for crop in crops]).to(device)
+        loss = F.binary_cross_entropy_with_logits(gate(seen), wanted, pos_weight=torch.tensor(POSITIVE, device=device))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        optimiser.step()
+        schedule.step()
+        tell(step, float(loss.detach()))
+    return gate.eval()
+
+
+def choose_threshold(gate: Gate, views: Sequence[ValidationView], recall: float) -> GateFigures:
+    """Return the highest threshold that lets `recall` of the lesions pass, and what it costs on normal images."""
+    peaks: list[float] = []
+    normal: list[Tensor] = []
+    for view in views:
+        with torch.inference_mode():
+            probability = gate(channels(torch.tensor(view.pixels))[None])[0].sigmoid()
+        peaks.extend(float(probability[_inside(box)].max()) for box, _ in view.lesions)
+        if view.normal:
+            normal.append(F.max_pool2d(probability[None, None], CORE_CELLS, ceil_mode=True).flatten())
+    ordered = sorted(peaks)
+    lost = int((1.0 - recall) * len(ordered))
+    threshold = round(max(ordered[lost] - 5e-5, 0.0), 4)
+    asked = torch.cat(normal)
+    return GateFigures(
+        threshold=threshold,
+        recall=sum(peak > threshold for peak in peaks) / len(peaks),
+        looked_at=float((asked > threshold).float().mean()),
+    )
+
+
+def _cells(crop: Crop) -> Tensor:
+    """Return 1 where a true box reaches into a cell, else 0."""
+    side = -(-crop.pixels.shape[0] // CELL_PX)
+    cells = torch.zeros(side, side)
+    for box in crop.boxes:
+        cells[_inside((float(box[0]), float(box[1]), float(box[2]), float(box[3])))] = 1.0
+    return cells
+
+
+def _inside(box: BoxPx) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = box
+    return (
+        slice(int(y0 // CELL_PX), max(int(-(-y1 // CELL_PX)), int(y0 // CELL_PX) + 1)),
+        slice(int(x0 // CELL_PX), max(int(-(-x1 // CELL_PX)), int(x0 // CELL_PX) + 1)),
+    )
