@@ -29,7 +29,7 @@ LEAST_NOISE: Final = 0.5 / 255.0
 LIMIT: Final = 16.0
 """In units of noise; beyond it all is as bright: metal, edges of labels."""
 
-REACH_PX: Final = 128
+REACH_PX: Final = 160
 """Further away than this, nothing changes a channel."""
 
 

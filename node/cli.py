@@ -10,7 +10,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
-from node import cli_manifest, cli_train
+from node import cli_evaluate, cli_manifest, cli_train
 from node.errors import SettingsInvalid
 from node.logs import configure_logging
 from node.settings import Settings, load_settings
@@ -228,6 +228,7 @@ def demo(
 
 
 app.add_typer(cli_train.app)
+app.add_typer(cli_evaluate.app)
 app.add_typer(cli_manifest.app)
 
 

@@ -75,7 +75,7 @@ class GatedFPNNet(nn.Module):
 
 def fused(network: GatedFPNNet) -> GatedFPNNet:
     """Fold each batch normalisation into the convolution before it, in place: the same function with fewer passes."""
-    body = network.detector.backbone.body
+    body = network.eval().detector.backbone.body
     body["conv1"], body["bn1"] = fuse_conv_bn_eval(body["conv1"], body["bn1"]), nn.Identity()
     for block in body.modules():
         if not isinstance(block, Bottleneck):

@@ -15,10 +15,10 @@ FIRST_SEED: Final[dict[Split, int]] = {"train": 10_000, "val": 20_000, "test": 3
 """Phantoms of different splits are different breasts; tests and demonstrations use seeds below."""
 
 
-def phantom_images(count: int, split: Split) -> tuple[TrainingImage, ...]:
-    """Make `count` views without lesions: left and right, CC and MLO in turn, one breast a view."""
+def phantom_images(count: int, split: Split, first: int = 0) -> tuple[TrainingImage, ...]:
+    """Make the views `first` to `count` without lesions: left and right, CC and MLO in turn, one breast a view."""
     images = []
-    for number in range(count):
+    for number in range(first, count):
         view = make_view(
             FIRST_SEED[split] + number,
             laterality=SIDES[number % 2],

@@ -70,9 +70,9 @@ def test_import_writes_a_manifest_that_check_finds_in_order(run: Run, tmp_path: 
     assert checked.status == 0, checked.err
     assert table(checked.out) == [
         ["split", "images", "patients", "normal", "benign", "malignant", "boxes", "plantable"],
-        ["train", "6", "6", "6", "0", "0", "0", "6"],
+        ["train", "7", "7", "7", "0", "0", "0", "7"],
         ["val", "2", "2", "2", "0", "0", "0", "2"],
-        ["test", "3", "3", "2", "0", "1", "1", "2"],
+        ["test", "2", "2", "1", "0", "1", "1", "1"],
     ]
     assert table(ran.out)[:4] == table(checked.out)
 

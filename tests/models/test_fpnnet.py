@@ -71,9 +71,10 @@ def test_boxes_and_probabilities_are_those_of_torchvisions_heads(fpnnet: FPNNet)
     probabilities = logits.softmax(dim=1)
     assert len(ours.boxes) > 10
     for box, label, score, malignancy in zip(ours.boxes, ours.labels, ours.scores, ours.malignancy, strict=True):
-        (at,) = torch.nonzero((decoded[:, label] == box).all(dim=1) & torch.isclose(1 - probabilities[:, 0], score))[0]
+        same = torch.isclose(decoded[:, label], box, atol=1e-2).all(dim=1)
+        (at,) = torch.nonzero(same & torch.isclose(1 - probabilities[:, 0], score, atol=1e-4))[0]
         assert label == probabilities[at, 1:].argmax() + 1
-        assert malignancy == pytest.approx(float(probabilities[at, 2]), abs=1e-6)
+        assert malignancy == pytest.approx(float(probabilities[at, 2]), abs=1e-4)
 
 
 def test_thresholds_of_the_paper_are_in_force(fpnnet: FPNNet, detector: FPNNetPredictor) -> None:

@@ -1,0 +1,119 @@
+"""The command evaluate: a model over a manifest, and the report of what it can do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from models import registry
+from models.errors import ModelError
+from models.evaluation.contract import EvaluatedImage, NotDefined
+from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.hits import HIT_RULES
+from models.evaluation.report import write_report
+from models.predictor import Classifier, Detector
+from models.training.contract import Split
+from node.commands_train import shown
+from pipelines.datasets.manifest import ManifestImage, read_manifest
+from pipelines.errors import MammonodeError, ManifestInvalid
+from pipelines.evaluation import judge_breasts, manifest_cases, planted_cases, run
+
+DETECTOR: Final = "FPNNet"
+CLASSIFIER: Final = "SPPNet"
+SCORE_THRESHOLD: Final = "score_threshold"
+
+
+class ModelUnavailable(MammonodeError):
+    """A model that is to be evaluated cannot run; the message says why and what to do."""
+
+
+def evaluate_fpnnet(
+    manifest: Path,
+    out: Path,
+    *,
+    split: Split | None,
+    planted: bool,
+    phantoms: int,
+    hit_rule: str,
+    weights_dir: Path | None,
+    device: str,
+    seed: int,
+    second_opinion: bool,
+) -> None:
+    """Evaluate FPNNet, write the report and print its main figures."""
+    entries = [entry for entry in read_manifest(manifest) if split is None or entry.split == split]
+    detector = _detector(device, weights_dir)
+    classifier = _classifier(device, weights_dir) if second_opinion else None
+    cases = planted_cases(entries, seed, phantoms) if planted else manifest_cases(entries)
+    if not cases:
+        raise ManifestInvalid((f"no image to evaluate on in split {split}",))
+    images = _named_apart(run(cases, detector, classifier, shown))
+    threshold = detector.identity.operating_point[SCORE_THRESHOLD]
+    evaluation = evaluate(
+        images,
+        judge_breasts(images, threshold),
+        model=detector.identity,
+        score_threshold=threshold,
+        dataset_note=_note(manifest, entries, split, planted=planted, phantoms=phantoms),
+        hit_rule=HIT_RULES[hit_rule],
+        seed=seed,
+    )
+    paths = write_report(evaluation, out)
+    for line in _summary(evaluation):
+        typer.echo(line)
+    typer.echo(f"report: {next(path for path in paths if path.suffix == '.html')}")
+
+
+def _detector(device: str, weights_dir: Path | None) -> Detector:
+    try:
+        return registry.load_detector(DETECTOR, device, weights_dir)
+    except ModelError as error:
+        raise ModelUnavailable(
+            f"{DETECTOR}: {error}; train it with mammonode train fpnnet, or give --weights"
+        ) from error
+
+
+def _classifier(device: str, weights_dir: Path | None) -> Classifier:
+    try:
+        return registry.load_classifier(CLASSIFIER, device, weights_dir)
+    except ModelError as error:
+        raise ModelUnavailable(f"{CLASSIFIER}: {error}; train it, or leave --second-opinion out") from error
+
+
+def _named_apart(images: tuple[EvaluatedImage, ...]) -> list[EvaluatedImage]:
+    """Number images of one content: a report wants each to have a name of its own."""
+    seen: dict[str, int] = {}
+    named = []
+    for image in images:
+        seen[image.name] = seen.get(image.name, 0) + 1
+        number = seen[image.name]
+        named.append(image if number == 1 else replace(image, name=f"{image.name} ({number})"))
+    return named
+
+
+def _note(manifest: Path, entries: list[ManifestImage], split: Split | None, *, planted: bool, phantoms: int) -> str:
+    of_split = "all splits" if split is None else f"split {split}"
+    kind = "each normal image as it is and with simulated calcifications planted" if planted else "as labelled"
+    return f"{manifest.name}, {of_split}, {len(entries)} images, {kind}" + (
+        f"; {phantoms} phantoms" if phantoms else ""
+    )
+
+
+def _summary(evaluation: Evaluation) -> list[str]:
+    """The figures that one asks for first."""
+    curve = evaluation.froc["all lesions"]
+    lines = [f"{evaluation.data.images} images, hit: {evaluation.hit_rule_description}"]
+    if isinstance(curve, NotDefined):
+        return [*lines, f"FROC: not defined: {curve.reason}"]
+    lines.append(f"{curve.lesions} lesions; false positives on {curve.images} {curve.false_positives_on}")
+    for point in curve.points:
+        interval = point.interval
+        spread = "" if isinstance(interval, NotDefined) else f"  95 % {interval.lower:.2f} to {interval.upper:.2f}"
+        threshold = "" if point.score_threshold is None else f"  score {point.score_threshold:.3f}"
+        found = round(point.sensitivity * curve.lesions)
+        ends = "  (the scores end here)" if point.complete else ""
+        lines.append(f"  {point.rate:5.2f} an image: {found} found, {point.sensitivity:.3f}{spread}{threshold}{ends}")
+    return lines
