@@ -21,6 +21,7 @@ from pipelines.views import (
     SPOT_COMPRESSION,
     VIEW_BY_NAME,
 )
+from sr_templates.evidence import reference
 
 if TYPE_CHECKING:  # headers re-exports unfit_reason, so importing it here at run time would be a circle
     from pipelines.headers import MammogramHeader
@@ -152,4 +153,7 @@ def unfit_reason(header: MammogramHeader, dataset: Dataset) -> Reason | None:
         reason = rule(header)
         if reason is not None:
             return reason
-    return reasons.NO_PIXELS if "PixelData" in dataset and not dataset["PixelData"].value else None
+    if "PixelData" in dataset and not dataset["PixelData"].value:
+        return reasons.NO_PIXELS
+    # A finding on it could not be reported, as each has to say on which image it is.
+    return reasons.NOT_REFERABLE if reference(dataset) is None else None

@@ -64,6 +64,9 @@ IMAGE_TOO_SMALL: Final = _reason("image_too_small", "image too small to show a b
 NO_FIT_IMAGE: Final = _reason("no_fit_image", "no image that can be analysed")
 NOT_ROUTED: Final = _reason("not_routed", "no analysis takes this kind of object")
 NO_INSTANCES: Final = _reason("no_instances", "the study holds no object")
+NOT_REFERABLE: Final = _reason(
+    "not_referable", "the image has no valid SOP or Series Instance UID, so that no result could refer to it"
+)
 UNREADABLE: Final = _reason("unreadable", "the object could not be read; its header is damaged")
 OUT_OF_MEMORY: Final = _reason("out_of_memory", "not enough memory to analyse this image")
 
@@ -94,9 +97,18 @@ def weights_mismatch(model: str) -> Reason:
     return _reason("weights_mismatch", f"not attempted: the installed weights are not those of this version ({model})")
 
 
-def missing_views(views: Iterable[str]) -> Reason:
-    """The breast lacks required views; `views` are names such as "MLO"."""
-    return _reason("missing_view", f"no {' and no '.join(views)} view received")
+def missing_views(views: Iterable[str], *, unplaced: bool) -> Reason:
+    """The breast lacks required views.
+
+    Parameters
+    ----------
+    views : iterable of str
+        Names such as "MLO".
+    unplaced : bool
+        Whether there are mammograms that do not say what they show, so that one of them may be the view.
+    """
+    which = f"no {' and no '.join(views)} view"
+    return _reason("missing_view", f"{which} {'among the images that say what they show' if unplaced else 'received'}")
 
 
 def joined(explained: Sequence[Reason]) -> Reason:

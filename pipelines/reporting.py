@@ -31,6 +31,7 @@ from sr_templates.contract import (
     ResultVariant,
     StudyReport,
 )
+from sr_templates.mammograms import is_mammogram
 
 ObjectMaker = Callable[[StudyReport, frozenset[ResultVariant]], tuple[ResultObject, ...]]
 
@@ -189,8 +190,9 @@ def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> d
 
 
 def _is_image(image: ImageResult) -> bool:
-    """Whether an instance belongs into the report's image library: it says that it has rows and columns."""
-    return image.instance.header.rows > 0 and image.instance.header.columns > 0
+    """Whether an instance is an image of the study: it has rows and columns, or is a mammogram that should have."""
+    header = image.instance.header
+    return (header.rows > 0 and header.columns > 0) or is_mammogram(image.instance.dataset)
 
 
 def _reported_image(image: ImageResult) -> ReportedImage:

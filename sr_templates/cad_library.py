@@ -18,20 +18,10 @@ from sr_templates.evidence import (
     valid_text,
     value_text,
 )
+from sr_templates.mammograms import is_mammogram
 
 LIBRARY_POSITION = (1, 2)
 """Of the library in the tree: the root, and its second item; the first is the language (TID 4000)."""
-
-# Mammography and breast tomosynthesis, PS3.4 B.5
-_MAMMOGRAM_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.1.2",
-        "1.2.840.10008.5.1.4.1.1.1.2.1",
-        "1.2.840.10008.5.1.4.1.1.13.1.3",
-        "1.2.840.10008.5.1.4.1.1.13.1.4",
-        "1.2.840.10008.5.1.4.1.1.13.1.5",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +37,18 @@ class ImageLibrary:
     """The mammograms of a report, each once, plus each frame that has a finding; items refer to them by position.
 
     An image that cannot be referred to is not in it.
+
+    Raises
+    ------
+    ValueError
+        Such an image was analysed, or has findings: without it the report would say less than is known.
     """
 
     def __init__(self, report: StudyReport) -> None:
         self.entries: list[LibraryEntry] = []
         self._positions: dict[tuple[str, int | None], int] = {}
         for image in report.images:
-            if not _is_mammogram(image):
+            if not is_mammogram(image.header):
                 continue
             self._add(image, None)
             for frame_number in sorted({f.frame_number for f in image.findings if f.frame_number is not None}):
@@ -61,6 +56,8 @@ class ImageLibrary:
 
     def _add(self, image: ReportedImage, frame_number: int | None) -> None:
         found = reference(image.header)
+        if found is None and (image.findings or image.outcome == "analysed"):
+            raise ValueError("an analysed mammogram cannot be referred to")
         if found is None or (found.sop_instance_uid, frame_number) in self._positions:
             return
         self.entries.append(LibraryEntry(image=image, reference=found, frame_number=frame_number))
@@ -74,11 +71,6 @@ class ImageLibrary:
     def images(self) -> Iterator[ReportedImage]:
         """Each image once."""
         return (entry.image for entry in self.entries if entry.frame_number is None)
-
-
-def _is_mammogram(image: ReportedImage) -> bool:
-    header = image.header
-    return value_text(header, "SOPClassUID") in _MAMMOGRAM_CLASSES or value_text(header, "Modality") == "MG"
 
 
 def tid_4020(entry: LibraryEntry) -> Dataset:

@@ -17,6 +17,7 @@ from sr_templates.algorithm_identification import breast_rule_tid_4019, tid_4019
 from sr_templates.cad_library import ImageLibrary
 from sr_templates.content import by_reference, code_item, container
 from sr_templates.contract import AlgorithmStatus, ReportedAlgorithm, ReportedImage, StudyReport
+from sr_templates.mammograms import not_analysed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,13 @@ class _Run:
 
 
 def extent(report: StudyReport, library: ImageLibrary, *, has_findings: bool) -> Literal["all", "some", "none"]:
-    """How many algorithms succeeded (CID 6047); an image left out counts against "all"."""
+    """How many algorithms succeeded (CID 6047).
+
+    A mammogram left out counts against "all", in the library or not: also one that holds no image, or is unreadable.
+    """
     runs = [_run(library, algorithm) for algorithm in report.algorithms]
-    if runs and all(run is not None and not run.failed for run in runs):
+    complete = next(not_analysed(report), None) is None
+    if complete and runs and all(run is not None and not run.failed for run in runs):
         return "all"
     if has_findings or any(run is not None and run.succeeded for run in runs):
         return "some"

@@ -222,9 +222,10 @@ class StudyReport:
     Attributes
     ----------
     images : tuple of ReportedImage
-        Every image of the study, analysed or not, in a stable order.
+        Every image of the study, analysed or not, in a stable order. A mammogram is one even if it holds no pixels or
+        its file is damaged: it was meant to be looked at.
     other_instances : tuple of (pydicom.Dataset, str)
-        Instances without pixels (structured reports, undecodable kinds): header and the reason it was not analysed.
+        All other instances without pixels (structured reports): header and the reason it was not analysed.
     configuration : mapping of str to str
         What else the result depends on; part of every derived UID.
     replaces : tuple of ReplacedResult

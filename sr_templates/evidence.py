@@ -36,6 +36,7 @@ TYPE_2_KEYWORDS = (
     "PatientSex",
     "StudyID",
 )
+_TYPE_2_TAGS = frozenset(tag_for_keyword(keyword) for keyword in TYPE_2_KEYWORDS)
 TYPE_3_KEYWORDS = (
     "IssuerOfAccessionNumberSequence",
     "ReferringPhysicianIdentificationSequence",
@@ -340,7 +341,7 @@ def explicit_bytes(element: RawDataElement) -> bytes:
 
 
 def patient_and_study(report: StudyReport) -> dict[BaseTag, RawDataElement]:
-    """Copy the patient and study modules of the first instance, byte for byte, with their character set.
+    """Copy the patient and study modules of the first readable instance, byte for byte, with their character set.
 
     Parameters
     ----------
@@ -353,7 +354,8 @@ def patient_and_study(report: StudyReport) -> dict[BaseTag, RawDataElement]:
         To be written as they are (`encoding.encode`). Text is as in the source even if it is too long or cannot be
         decoded; a date, a code or a number that its VR does not allow is empty (type 2) or left out (type 3).
     """
-    source = next(headers(report))
+    first = next(headers(report))
+    source = next((header for header in headers(report) if _TYPE_2_TAGS & header.keys()), first)
     copied: dict[BaseTag, RawDataElement] = {}
     for keyword in ("SpecificCharacterSet", *TYPE_2_KEYWORDS, *TYPE_3_KEYWORDS):
         tag = _tag(keyword)

@@ -42,7 +42,7 @@ def make_mammography_cad(report: StudyReport, variant: ResultVariant) -> tuple[R
     Raises
     ------
     ValueError
-        A finding lies outside of its image.
+        A finding lies outside of its image, or an analysed image is none that the report can refer to.
     """
     library = ImageLibrary(report)
     if not library.entries:
@@ -76,7 +76,7 @@ def tid_4000(report: StudyReport, library: ImageLibrary) -> Dataset:
 
 def tid_4001(report: StudyReport, library: ImageLibrary) -> Dataset:
     """TID 4001 Mammography CAD Overall Impression/Recommendation, with TID 4002 and the impressions below it."""
-    found = [n for n in numbered_findings(report) if library.position(n.image, n.finding.frame_number)]
+    found = numbered_findings(report)
     summary = codes.FINDINGS_SUMMARY[extent(report, library, has_findings=bool(found)), bool(found)]
     words = "\n".join((RESEARCH_USE, *study_sentences(report)))
     children = [text_item("HAS PROPERTIES", codes.IMPRESSION_DESCRIPTION, words)]

@@ -62,7 +62,7 @@ def make_measurement_report(report: StudyReport, variant: ResultVariant) -> tupl
     Raises
     ------
     ValueError
-        A finding lies outside of its image.
+        A finding lies outside of its image, or its image cannot be referred to.
     """
     document = ReportDocument(
         report,
@@ -78,7 +78,7 @@ def make_measurement_report(report: StudyReport, variant: ResultVariant) -> tupl
 def tid_1500(report: StudyReport) -> Dataset:
     """TID 1500 Measurement Report."""
     library = list(tid_1600(report))
-    groups = [tid_1410(report, numbered) for numbered in numbered_findings(report) if reference(numbered.image.header)]
+    groups = [tid_1410(report, numbered) for numbered in numbered_findings(report)]
     children = [
         code_item("HAS CONCEPT MOD", codes.LANGUAGE, codes.ENGLISH),
         *tid_1004(report),

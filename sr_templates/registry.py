@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sr_templates.contract import ResultKind, ResultObject, ResultVariant, StudyReport
+from sr_templates.evidence import reference
 from sr_templates.mammography_cad import make_mammography_cad
 from sr_templates.measurement_report import make_measurement_report
 from sr_templates.presentation_state import make_presentation_states
@@ -41,10 +42,13 @@ def make_objects(report: StudyReport, variants: frozenset[ResultVariant]) -> tup
     Raises
     ------
     ValueError
-        The report names no instance: there is no patient to report on.
+        The report names no instance, so that there is no patient to report on; or an image that was analysed cannot be
+        referred to, so that its findings would be lost.
     """
     if not report.images and not report.other_instances:
         raise ValueError("a report needs at least one instance")
+    if any((image.findings or image.outcome == "analysed") and not reference(image.header) for image in report.images):
+        raise ValueError("an analysed image cannot be referred to")
     order = list(TEMPLATES)
     wanted = sorted(variants, key=lambda variant: (order.index(variant.kind), variant.name))
     return tuple(made for variant in wanted for made in TEMPLATES[variant.kind](report, variant))

@@ -30,6 +30,7 @@ from sr_templates.contract import (
 from sr_templates.document import finish
 from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
 from sr_templates.evidence import value_text
+from sr_templates.mammograms import is_mammogram
 from sr_templates.summary_picture import Sheet, SummaryPicture, Thumbnail, render_summary
 from sr_templates.wording import (
     OUTCOME_WORDS,
@@ -107,7 +108,7 @@ def summary_sheet(report: StudyReport) -> Sheet:
     return Sheet(
         hanging=tuple(
             tuple(
-                _thumbnail(report, image, found) if image is not None else _missing(side, view)
+                _thumbnail(report, image, found) if image is not None else _missing(report, side, view)
                 for image, side in zip(row, _sides(hung), strict=True)
             )
             for row, view in zip(hung, _views(hung), strict=True)
@@ -173,9 +174,14 @@ def _thumbnail(report: StudyReport, image: ReportedImage, found: Sequence[Number
     )
 
 
-def _missing(side: str, view: str) -> Thumbnail:
-    inside = Line(text=f"no {side} {view} image in this study", color=QUIET)
-    return Thumbnail(display=None, inside=(inside,), caption=(Line(text=f"{side} {view}: none", color=QUIET),))
+def _missing(report: StudyReport, side: str, view: str) -> Thumbnail:
+    """A place without an image; a mammogram that does not say what it shows might belong there."""
+    unplaced = any(
+        is_mammogram(image.header) and (image.laterality is None or image.view is None) for image in report.images
+    )
+    words, none = ("no image known to be {} {}", "none known") if unplaced else ("no {} {} image in this study", "none")
+    inside = Line(text=words.format(side, view), color=QUIET)
+    return Thumbnail(display=None, inside=(inside,), caption=(Line(text=f"{side} {view}: {none}", color=QUIET),))
 
 
 def _lines_above(report: StudyReport) -> Iterator[Line]:

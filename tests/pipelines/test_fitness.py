@@ -75,6 +75,7 @@ CASES: list[tuple[dict[str, Any], str | None]] = [
     ({"ImagerPixelSpacing": None}, "no_pixel_spacing"),
     ({"ImagerPixelSpacing": [0.01, 0.01]}, "image_too_small"),
     ({"ImagerPixelSpacing": [100, 100]}, "implausible_pixel_spacing"),
+    ({"SeriesInstanceUID": None}, "not_referable"),
     ({"ImagerPixelSpacing": None, "PixelSpacing": [0.1, 0.1]}, "no_pixel_spacing"),
 ]
 

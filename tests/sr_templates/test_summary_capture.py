@@ -290,7 +290,7 @@ def test_what_a_small_picture_has_no_room_for_is_said_to_be_elsewhere() -> None:
 def test_images_that_cannot_be_referred_to_are_shown_and_not_listed(factory: SimpleNamespace) -> None:
     header = factory.mammogram_header(1, "R", "CC", SOPInstanceUID="1.2.3")
     header["SeriesInstanceUID"].value = ""
-    broken: ReportedImage = factory.mammogram(1, "R", "CC", header=header)
+    broken: ReportedImage = factory.mammogram(1, "R", "CC", header=header, outcome="not_analysed", reason="no UID")
     assert reference(header) is None
     dataset = summary(factory.study_report((broken,)))
     assert "SourceImageSequence" not in dataset

@@ -12,6 +12,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
+from sr_templates.cad_library import ImageLibrary
 from sr_templates.contract import plain_variants
 from sr_templates.registry import make_objects
 
@@ -109,6 +110,22 @@ def test_an_image_that_cannot_be_referred_to_is_still_told_about(
     assert [m.kind for m in made] == ["measurement_sr"]
     assert b"its UIDs are invalid" in made[0].content
     assert "CurrentRequestedProcedureEvidenceSequence" not in dcmread(BytesIO(made[0].content))
+
+
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "SOPClassUID"])
+@pytest.mark.parametrize("findings", [0, 1])
+def test_a_report_that_would_lose_an_analysed_image_is_refused(
+    factory: SimpleNamespace, keyword: str, findings: int
+) -> None:
+    header = factory.mammogram_header(1, "R", "CC")
+    put_raw(header, keyword, b"")
+    image = factory.mammogram(1, "R", "CC", header=header, findings=(factory.finding(),) * findings)
+    report = factory.study_report((image, factory.mammogram(2, "R", "MLO")))
+    for variant in KINDS:
+        with pytest.raises(ValueError, match="cannot be referred to"):
+            make_objects(report, frozenset({variant}))
+    with pytest.raises(ValueError, match="cannot be referred to"):
+        ImageLibrary(report)
 
 
 def test_deidentified_without_a_method_is_not_said_as_that_is_invalid(factory: SimpleNamespace) -> None:
