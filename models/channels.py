@@ -48,10 +48,12 @@ def channels(image: Tensor) -> Tensor:
         difference of two Gaussians over 1.25 times its mean magnitude around (the standard deviation, were it normal),
         limited to `LIMIT` and divided by 4.
     """
-    grey = image[None, None].float()
-    blurred = {sigma: _gaussian(grey, sigma) for sigma in {*FINE_PX, *COARSE_PX}}
-    detail = [_in_noise(blurred[narrow] - blurred[wide]) for narrow, wide in (FINE_PX, COARSE_PX)]
-    return torch.cat([grey - 0.5, *detail], dim=1)[0]
+    # In bfloat16, which autocast would choose, a blurred image has steps of 1/256: as large as the noise of a film.
+    with torch.autocast(image.device.type, enabled=False):
+        grey = image[None, None].float()
+        blurred = {sigma: _gaussian(grey, sigma) for sigma in {*FINE_PX, *COARSE_PX}}
+        detail = [_in_noise(blurred[narrow] - blurred[wide]) for narrow, wide in (FINE_PX, COARSE_PX)]
+        return torch.cat([grey - 0.5, *detail], dim=1)[0]
 
 
 def _in_noise(detail: Tensor) -> Tensor:

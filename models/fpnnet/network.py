@@ -165,8 +165,9 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
         features = {level: values.float() for level, values in self.backbone(padded).items()}
         proposals, _ = self.rpn(ImageList(padded, [size]), features)
         threshold = self.roi_heads.score_thresh if score_threshold is None else score_threshold
-        boxes, labels, scores, malignancy = self._select(features, proposals, [size], threshold)
-        relevance = self._relevance(features, boxes, labels, [size]) if with_relevance else None
+        with torch.autocast(seen.device.type, enabled=False):  # little work, and scores as exact as the features
+            boxes, labels, scores, malignancy = self._select(features, proposals, [size], threshold)
+            relevance = self._relevance(features, boxes, labels, [size]) if with_relevance else None
         return Looked(boxes=boxes, labels=labels, scores=scores, malignancy=malignancy, relevance=relevance)
 
     def _select(

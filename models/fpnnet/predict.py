@@ -60,7 +60,8 @@ class FPNNetPredictor:
         pixels = checked_pixels(image, self.canonical_spacing_mm)
 
         def attempt(network: GatedFPNNet, device: torch.device) -> DetectionOutput:
-            found = network.detect(pixels.to(device), score_threshold=min_score, with_activation=with_activation)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(device)):
+                found = network.detect(pixels.to(device), score_threshold=min_score, with_activation=with_activation)
             return _output(found, str(device))
 
         output, _ = self._resident.run(attempt)
@@ -70,6 +71,17 @@ class FPNNetPredictor:
         """Run once on an empty image."""
         spacing_mm = (self.canonical_spacing_mm, self.canonical_spacing_mm)
         self.predict(ModelImage(pixels=np.zeros((WARM_UP_PX, WARM_UP_PX), dtype=np.float32), spacing_mm=spacing_mm))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32: it halves the time, and moves a score by about 0.01.
+
+    The convolutions alone use it; channels, gate, boxes and scores are float32 (`models.fpnnet.search`).
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def _output(found: FoundBoxes, device: str) -> DetectionOutput:

@@ -139,3 +139,11 @@ def _shake_statistics(network: torch.nn.Module) -> None:
         if isinstance(part, torch.nn.BatchNorm2d) and part.running_mean is not None and part.running_var is not None:
             part.running_mean.add_(0.05 * torch.randn(part.num_features, generator=generator))
             part.running_var.mul_(1.0 + 0.2 * torch.rand(part.num_features, generator=generator))
+
+
+def test_the_channels_are_exact_whatever_the_arithmetic_around_them() -> None:
+    image = torch.from_numpy(noise_image(100, 90).pixels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(channels(image), channels(image.clone())) and channels(image).dtype == torch.float32
+        inside = channels(image)
+    assert torch.equal(inside, channels(image))
