@@ -29,8 +29,11 @@ SHARES: Final = {"film": 0.62, "digital": 0.2, "phantom": 0.18}
 OPERATING_RATE: Final = 0.5
 """False positives per normal image at the operating point, on the images of the validation split."""
 
-GATE_ROUNDS: Final = 4
-"""Times that lesions are planted anew in the validation split to choose the gate's threshold."""
+VALIDATION_ROUNDS: Final = 3
+"""Times that lesions are planted in each image of the validation split: few images would else choose a checkpoint."""
+
+GATE_ROUNDS: Final = 2
+"""Times that the whole validation split is made anew to choose the gate's threshold."""
 
 Tell = Callable[[int, Mapping[str, float]], None]
 
@@ -174,9 +177,13 @@ def _groups(data: DetectorData) -> dict[str, tuple[float, Sequence[TrainingImage
 
 
 def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
-    """Validation: each plantable image with lesions and without, each image with real lesions as it is."""
+    """Validation: each plantable image without lesions and several times with, each with real lesions as it is."""
     spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").canonical_spacing_mm
-    planted = views_of(planted_pairs((*data.val, *data.val_phantoms), seed), spacing_mm)
+    images = (*data.val, *data.val_phantoms)
+    planted = views_of(planted_pairs(images, seed), spacing_mm)
+    for round_ in range(1, VALIDATION_ROUNDS):
+        again = planted_pairs(images, seed + 1000 * round_)
+        planted += tuple(view_of(pair.planted, spacing_mm, normal=False) for pair in again)
     real = tuple(view_of(image, spacing_mm, normal=False) for image in data.val if image.lesions)
     if not any(view.normal for view in planted):
         raise ValueError("the validation split has no normal image that lesions may be planted in")
