@@ -102,12 +102,19 @@ def state_words(state: str, commitment: str | None) -> str:
     """Where a delivery stands, for people: what was sent is delivered, and the destination may be bound to keep it."""
     if state != "sent":
         return state
-    words = {"due": "commitment due", "requested": "commitment asked for", "committed": "committed"}
+    words = {
+        "due": "commitment due",
+        "requested": "commitment asked for",
+        "committed": "committed",
+        "refused": "commitment refused",
+        "unanswered": "commitment unanswered",
+    }
     return f"delivered, {words.get(commitment or '', 'uncommitted')}"
 
 
 def _delivery(row: dict[str, Any]) -> tuple[Any, ...]:
     status = None if row["status"] is None else f"0x{row['status']:04X}"
+    not_committed = row["commitment_comment"] and f"not committed: {row['commitment_comment']}"
     return (
         row["destination"],
         row["kind"],
@@ -115,7 +122,7 @@ def _delivery(row: dict[str, Any]) -> tuple[Any, ...]:
         state_words(row["state"], row["commitment"]),
         row["attempts"],
         status,
-        row["comment"],
+        "; ".join(filter(None, (row["comment"], not_committed))),
         _local(row["sent_at"]),
     )
 
@@ -162,11 +169,12 @@ def _analyse_again(settings: Settings, ledger: Ledger, study_instance_uid: str, 
 def _send_again(outbox: Outbox, study_instance_uid: str, *, everything: bool = False) -> None:
     count = outbox.send_again(study_instance_uid, time.time(), everything=everything)
     if count:
-        typer.echo(f"{count} {'' if everything else 'refused or expired '}deliveries are due again")
+        typer.echo(f"{count} {'' if everything else 'refused, expired or uncommitted '}deliveries are due again")
     elif everything:
         typer.echo("nothing to send: the study has no delivered result whose file is still here")
     else:
-        typer.echo("nothing to retry: no delivery was refused or given up (--again analyses the study once more)")
+        why = "no delivery was refused, given up or not committed to"
+        typer.echo(f"nothing to retry: {why} (--again analyses the study once more)")
 
 
 def list_models(settings: Settings, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from pydicom import Dataset
 
@@ -23,15 +23,22 @@ NO_SUCH_EVENT_TYPE: Final = 0x0113
 INVALID_ARGUMENT: Final = 0x0115
 
 PROCESSING_FAILURE: Final = 0x0110
-FAILURE_REASONS: Final[Mapping[int, str]] = {
+
+Remedy = Literal["send", "ask", "none"]
+"""After a failure: send the instance again and ask again, only ask again, or neither, since it would end the same."""
+
+FAILURE_REASONS: Final[Mapping[int, tuple[str, Remedy]]] = {
     # PS3.3 C.14.1.1
-    PROCESSING_FAILURE: "processing failure",
-    0x0112: "no such object instance",
-    0x0119: "class or instance conflict",
-    0x0122: "SOP class not supported",
-    0x0131: "duplicate transaction UID",
-    0x0213: "resource limitation",
+    PROCESSING_FAILURE: ("processing failure", "send"),
+    0x0112: ("no such object instance", "send"),
+    0x0119: ("class or instance conflict", "none"),
+    0x0122: ("SOP class not supported", "none"),
+    0x0131: ("duplicate transaction UID", "ask"),
+    0x0213: ("resource limitation", "send"),
+    # PS3.7 annex C; not foreseen there, and it says that the instance is there.
+    0x0111: ("duplicate SOP instance", "ask"),
 }
+UNKNOWN_REASON: Final[tuple[str, Remedy]] = ("failure", "send")
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 _TAGS: Final = ("ReferencedSOPSequence", "FailedSOPSequence")
 
@@ -50,9 +57,8 @@ class CommitmentItem:
 
     delivery_id: int
     sop_instance_uid: str
-    study_instance_uid: str
     sop_class_uid: str
-    created_at: float
+    sent_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,4 +124,10 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 def reason_words(reason: int) -> str:
     """A Failure Reason (0008,1197) for people."""
-    return f"{FAILURE_REASONS.get(reason, 'failure')} (0x{reason:04X})"
+    words, _ = FAILURE_REASONS.get(reason, UNKNOWN_REASON)
+    return f"{words} (0x{reason:04X})"
+
+
+def remedy(reason: int) -> Remedy:
+    """What can be done about a Failure Reason; an unknown one may pass."""
+    return FAILURE_REASONS.get(reason, UNKNOWN_REASON)[1]

@@ -17,6 +17,7 @@ from pynetdicom import evt
 
 from node.backoff import backoff_s
 from node.commitment import Commitments, answer_event
+from node.commitment_pace import RequestPace
 from node.commitment_report import CommitmentItem, action_information
 from node.outbox import Fault, Outbox, OutboxItem, no_fault
 from node.scu import (
@@ -72,7 +73,7 @@ class Courier:
         self._clock = clock
         self._fault = fault
         self._failures = 0
-        self._failed_requests = 0
+        self._pace = RequestPace(settings.delivery)
         self._closed_until = 0.0
         self._peer = Peer(
             calling_ae_title=settings.node.ae_title,
@@ -112,12 +113,12 @@ class Courier:
         return len(items)
 
     def _ask(self, now: float) -> int:
-        """Ask for commitment to what was delivered; what was not answered in time is due for delivery again."""
+        """Ask for commitment to what was delivered, and again for what was not answered in time."""
         name = self._destination.name
-        overdue = self._commitments.send_overdue_again(name, now)
+        overdue = self._commitments.time_out(name, now)
         if overdue:
             log.warning("commitment_timeout", destination=name, results=overdue)
-        items = self._commitments.due(name, now)
+        items = self._commitments.due(name, now, self._pace.batch) if self._pace.may_ask(now) else []
         if not items:
             return overdue
         transaction_uid = str(generate_uid(prefix=None))
@@ -126,7 +127,7 @@ class Courier:
         try:
             with associated(self._peer, contexts, on_event_report=reports.answer) as association:
                 self._failures = 0
-                self._commitments.request(items, name, transaction_uid, now)
+                self._commitments.request(items, transaction_uid, now)
                 self._fault("commitment_requested")
                 answer = ask_commitment(association, action_information(items, transaction_uid))
                 self._settle_request(items, answer)
@@ -135,22 +136,25 @@ class Courier:
                 reports.finish()
         except NoAssociation as error:
             self._wait_for_destination(str(error))
-            self._commitments.ask_later(items, name, now, at=self._closed_until, why=str(error))
+            self._commitments.ask_later(items, now, at=self._closed_until, why=str(error))
         return overdue + len(items)
 
     def _settle_request(self, items: Sequence[CommitmentItem], answer: CommitmentAnswer) -> None:
         now, name = self._clock(), self._destination.name
         if answer.fate == "asked":
-            self._failed_requests = 0
+            self._pace.went_through()
             log.info("commitment_requested", destination=name, results=len(items))
-        elif answer.fate == "unavailable":
-            self._commitments.unavailable(items, name, now, why=answer.why)
+            return
+        ask_at = self._pace.refused if answer.fate == "later" else self._pace.not_offered
+        at = ask_at(items, now)
+        if at is None:
+            self._commitments.unavailable(items, now, why=answer.why)
             log.warning("commitment_unavailable", destination=name, results=len(items), why=answer.why)
         else:
-            wait_s = backoff_s(self._failed_requests, self._delivery.backoff_first_s, self._delivery.backoff_max_s)
-            self._failed_requests += 1
-            self._commitments.ask_later(items, name, now, at=now + wait_s, why=answer.why)
-            log.warning("commitment_postponed", destination=name, why=answer.why, next_attempt_in_s=wait_s)
+            self._commitments.ask_later(items, now, at=at, why=answer.why)
+            log.warning(
+                "commitment_postponed", destination=name, results=len(items), why=answer.why, next_attempt_in_s=at - now
+            )
 
     def _expire(self, items: list[OutboxItem]) -> list[OutboxItem]:
         now = self._clock()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from node.arrivals import has_late_instances
 from node.ledger import ClaimedStudy, Ledger
-from node.schema import Delivery, Result, Study
+from node.schema import NOT_COMMITTED, CommitmentRequest, Delivery, Result, Study
 from node.spool import write_durably
 from sr_templates.contract import Outcome, ResultObject, ResultVariant
 
@@ -171,7 +171,7 @@ class Outbox:
                 "next_attempt_at": now,
             }
             for destination, variants in profiles.items()
-            if item.variant in variants
+            if item.is_for(variants)
         ]
         self._ledger.insert_if_absent(connection, Delivery, deliveries)
 
@@ -232,7 +232,12 @@ class Outbox:
         `said` is the peer's own comment, which may name a patient: it is kept in the delivery and nowhere else, in
         place of `comment`. With `commit`, storage commitment is due for what was sent.
         """
-        change = {"state": state, "next_attempt_at": None, "status": status, "comment": said or comment or None}
+        change: dict[str, Any] = {
+            "state": state,
+            "next_attempt_at": None,
+            "status": status,
+            "comment": said or comment or None,
+        }
         if state == "sent":
             change["sent_at"] = now
             if commit:
@@ -275,21 +280,27 @@ class Outbox:
         if comment:
             detail["comment"] = comment
         with self._ledger.engine.begin() as connection:
-            connection.execute(update(Delivery).where(Delivery.id == item.delivery_id).values(**change))
-            self._ledger.note(connection, now, kind, item.study_instance_uid, item.sop_instance_uid, **detail)
+            # What was committed to while it was sent once more has reached its end already.
+            pending = (Delivery.id == item.delivery_id, Delivery.state == "pending")
+            if connection.execute(update(Delivery).where(*pending).values(**change)).rowcount:
+                self._ledger.note(connection, now, kind, item.study_instance_uid, item.sop_instance_uid, **detail)
 
     def send_again(self, study_instance_uid: str, now: float, *, everything: bool = False) -> int:
-        """Put refused and expired deliveries of a study back on the schedule; return how many.
+        """Put what was refused, given up or not committed to back on a study's schedule; return how many deliveries.
 
-        With `everything`, those too that were sent: a destination may have lost them. Files that were deleted by age
-        cannot be sent.
+        With `everything`, all that were sent: a destination may have lost them, and what it answered to earlier
+        requests for commitment counts no more. Files that were deleted by age cannot be sent.
         """
-        states = ("refused", "expired", "sent") if everything else ("refused", "expired")
+        ended = Delivery.state.in_(("refused", "expired"))
+        wanted = or_(ended, Delivery.state == "sent" if everything else Delivery.commitment.in_(NOT_COMMITTED))
         has_file = exists().where(Result.sop_instance_uid == Delivery.sop_instance_uid, Result.discarded_at.is_(None))
+        again = and_(Delivery.study_instance_uid == study_instance_uid, wanted, has_file)
         with self._ledger.engine.begin() as connection:
+            ids = connection.scalars(select(Delivery.id).where(again).order_by(Delivery.id).with_for_update()).all()
+            connection.execute(delete(CommitmentRequest).where(CommitmentRequest.delivery_id.in_(ids)))
             count = connection.execute(
                 update(Delivery)
-                .where(Delivery.study_instance_uid == study_instance_uid, Delivery.state.in_(states), has_file)
+                .where(Delivery.id.in_(ids))
                 .values(
                     state="pending",
                     next_attempt_at=now,
@@ -297,6 +308,8 @@ class Outbox:
                     created_at=now,
                     commitment=None,
                     commitment_due_at=None,
+                    commitment_failures=0,
+                    commitment_comment=None,
                     transaction_uid=None,
                 )
             ).rowcount
@@ -319,6 +332,7 @@ class Outbox:
                 Delivery.comment,
                 Delivery.sent_at,
                 Delivery.commitment,
+                Delivery.commitment_comment,
             )
             .join(Result, Result.sop_instance_uid == Delivery.sop_instance_uid)
             .where(Delivery.study_instance_uid == study_instance_uid)

@@ -11,10 +11,9 @@ from typing import Final
 import structlog
 from sqlalchemy import and_, exists, func, or_, select, update
 
-from node.commitment import WAITING
 from node.ledger import Ledger
 from node.outbox import Outbox
-from node.schema import Delivery, Instance, Result, Study
+from node.schema import NOT_COMMITTED, WAITING, Delivery, Instance, Result, Study
 from node.settings import Settings
 
 log = structlog.get_logger("retention")
@@ -27,7 +26,7 @@ FINISHED: Final = ("answered", "quarantined")
 class Retention:
     """Removes spool and outbox files of studies that are answered, delivered everywhere, and old.
 
-    A study with a delivery that is pending, refused, expired, or not yet committed to where that was asked for, keeps
+    A study with a delivery that is pending, refused, expired, or not committed to where that was asked for, keeps
     all of its files for longer: somebody may still mend the destination and run ``mammonode retry``. Not for ever: a
     PACS that refuses one kind of result refuses it in every study, and a full disk would then refuse the modalities. A
     quarantined study waits as long.
@@ -47,7 +46,7 @@ class Retention:
         now = self._clock()
         undelivered = exists().where(
             Delivery.study_instance_uid == Study.study_instance_uid,
-            or_(Delivery.state != "sent", Delivery.commitment.in_(WAITING)),
+            or_(Delivery.state != "sent", Delivery.commitment.in_(WAITING + NOT_COMMITTED)),
         )
         kept = exists().where(Instance.study_instance_uid == Study.study_instance_uid, Instance.discarded_at.is_(None))
         is_done = and_(Study.state == "answered", Study.last_received_at < now - self._keep_s, ~undelivered)
@@ -69,17 +68,26 @@ class Retention:
     def _tell_what_is_kept(self, now: float) -> None:
         """Warn of results that nobody takes: they keep their studies' files for `keep_undelivered_days`."""
         undelivered = (
-            select(Delivery.destination, Delivery.state, func.count(Delivery.study_instance_uid.distinct()))
-            .where(Delivery.state != "sent", Delivery.created_at < now - self._keep_s)
-            .group_by(Delivery.destination, Delivery.state)
+            select(
+                Delivery.destination,
+                Delivery.state,
+                Delivery.commitment,
+                func.count(Delivery.study_instance_uid.distinct()),
+            )
+            .where(
+                or_(Delivery.state != "sent", Delivery.commitment.in_(NOT_COMMITTED)),
+                Delivery.created_at < now - self._keep_s,
+            )
+            .group_by(Delivery.destination, Delivery.state, Delivery.commitment)
         )
         with self._ledger.reading() as connection:
             rows = connection.execute(undelivered).all()
-        for destination, state, studies in rows:
+        for destination, state, commitment, studies in rows:
             log.warning(
                 "files_kept_for_undelivered_results",
                 destination=destination,
                 state=state,
+                commitment=commitment,
                 studies=studies,
                 is_in_settings=destination in self._destinations,
             )

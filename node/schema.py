@@ -102,8 +102,15 @@ class Result(Base):
     discarded_at: Mapped[float | None] = mapped_column(Float(53))
 
 
+WAITING = ("due", "requested")
+"""Values of `Delivery.commitment` for which something is still to come."""
+
+NOT_COMMITTED = ("refused", "unanswered")
+"""Values of `Delivery.commitment` for which a person is needed (``mammonode retry``)."""
+
+
 class Delivery(Base):
-    """One result for one destination. `state`: pending, sent, refused or expired.
+    """One result for one destination. `state`, pending, sent, refused or expired, is about its C-STORE alone.
 
     `commitment` is NULL while nobody asks for it, else one of these, and `commitment_due_at` depends on it.
 
@@ -111,10 +118,14 @@ class Delivery(Base):
     commitment    commitment_due_at
     ============= ==============================================================
     due           when storage commitment is to be asked for
-    requested     when the answer is taken for lost
+    requested     when it is to be asked for again, for want of an answer
     committed     NULL; the destination has taken responsibility
+    refused       NULL; the destination will not, and `commitment_comment` says why
+    unanswered    NULL; it was asked for in vain for as long as `give_up_h`
     unavailable   NULL; the destination does not offer it
     ============= ==============================================================
+
+    `commitment_failures` counts the answers that it is not kept; `transaction_uid` is the last request's.
     """
 
     __tablename__ = "delivery"
@@ -137,4 +148,19 @@ class Delivery(Base):
     sent_at: Mapped[float | None] = mapped_column(Float(53))
     commitment: Mapped[str | None] = mapped_column(String(16))
     commitment_due_at: Mapped[float | None] = mapped_column(Float(53))
-    transaction_uid: Mapped[str | None] = mapped_column(String(UID_LENGTH), index=True)
+    commitment_failures: Mapped[int] = mapped_column(Integer, default=0)
+    commitment_comment: Mapped[str | None] = mapped_column(Text)
+    transaction_uid: Mapped[str | None] = mapped_column(String(UID_LENGTH))
+
+
+class CommitmentRequest(Base):
+    """A transaction UID under which a delivery was asked for: an answer may come hours later, and counts.
+
+    `closed_at` is when the answer for this delivery came, or when another one made it void; NULL: it still counts.
+    """
+
+    __tablename__ = "commitment_request"
+
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"), primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String(UID_LENGTH), primary_key=True, index=True)
+    closed_at: Mapped[float | None] = mapped_column(Float(53))

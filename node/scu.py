@@ -38,7 +38,7 @@ UNCOMPRESSED_FOR_PEER: Final = "sent uncompressed: the peer does not accept its 
 UNDECODABLE: Final = "the peer does not accept its transfer syntax, and it cannot be decompressed"
 
 NOT_OFFERED: Final = frozenset({0x0112, 0x0118, 0x0119, 0x0122, 0x0123, 0x0211})
-"""N-ACTION statuses (PS3.7 annex C) for no such instance, class, action or operation: tomorrow will be no different."""
+"""N-ACTION statuses (PS3.7 annex C) for no such instance, class, action or operation: usually for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

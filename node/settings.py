@@ -130,14 +130,17 @@ class DeliverySettings(Section):
     )
     backoff_max_s: float = Field(default=900, gt=0, description="Longest wait between two attempts.")
     give_up_h: float = Field(
-        default=168, ge=72, description="Age at which an undelivered result is set aside for a person."
+        default=168,
+        ge=72,
+        description="Time after which a result that is not delivered, or not committed to, waits for a person.",
     )
     timeout_s: float = Field(default=30, gt=0, le=3600, description="Wait for a destination to connect and to answer.")
     commitment_timeout_s: float = Field(
         default=3600,
         gt=0,
         le=604800,
-        description="Wait for a destination to say that it has committed; after that the result is sent again.",
+        description="Wait for a destination to say that it has committed; after that it is asked again, and gets twice "
+        "as long, up to a day.",
     )
 
     @model_validator(mode="after")

@@ -18,12 +18,13 @@ from pynetdicom import AE, _config, build_context, build_role, dimse_messages
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
 from pynetdicom.sop_class import StorageCommitmentPushModel
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from node.check_peers import check_destinations
 from node.commands_ledger import show_study, state_words
-from node.commitment import Commitments
+from node.commitment import MAX_FAILURES, Commitments
+from node.commitment_pace import NOT_OFFERED_FIRST_S, NOT_OFFERED_TIMES
 from node.commitment_peers import CommitmentPeers
 from node.commitment_report import CommitmentReport, MalformedReport, read_report
 from node.delivery import Courier
@@ -36,7 +37,7 @@ from node.spool import Spool
 from sr_templates.contract import ResultKind, plain_variants
 from tests.node.builders import NOW, STUDY, Clock, at_once, claimed, kinds, received, result, settings_in
 from tests.peers.fake_commitment import WELL_KNOWN_INSTANCE, CommitmentAnswer
-from tests.peers.fake_pacs import FakePacs
+from tests.peers.fake_pacs import FakePacs, StoreAnswer
 from tests.peers.processes import free_port, wait_until
 from tests.peers.servers import Modality, orthanc
 
@@ -190,7 +191,7 @@ def test_the_transaction_is_written_down_before_the_request_goes_out(story: Stor
     assert story.column("transaction_uid") == pacs.commitment.requests[0].transaction_uid
 
 
-def test_killed_before_the_request_went_out_it_is_sent_and_asked_for_again(story: Story, pacs: FakePacs) -> None:
+def test_killed_before_the_request_went_out_it_is_asked_for_again(story: Story, pacs: FakePacs) -> None:
     def kill(step: str) -> None:
         if step == "commitment_requested":
             raise KeyboardInterrupt
@@ -201,9 +202,9 @@ def test_killed_before_the_request_went_out_it_is_sent_and_asked_for_again(story
     story.clock.advance(HOUR_S)
     pacs.commitment.answer = LATER
     story.courier().step()
-    story.courier().step()
     assert len(pacs.commitment.requests) == 1
-    assert pacs.store_counts.total() == 2
+    assert story.row == ("sent", "requested")
+    assert pacs.store_counts.total() == 1
 
 
 @pytest.mark.parametrize("proposes_role", [True, False])
@@ -292,7 +293,7 @@ def test_what_the_pacs_has_lost_is_sent_again_and_then_committed(
     assert story.rows == {lost: ("pending", None), kept: ("sent", "committed")}
     (row,) = [row for row in story.outbox.deliveries(STUDY) if row["sop_instance_uid"] == lost]
     assert (row["attempts"], row["next_attempt_at"]) == (1, NOW + 5)
-    assert row["comment"] == "not committed: no such object instance (0x0112)"
+    assert row["commitment_comment"] == "no such object instance (0x0112)"
     (failed,) = [event for event in story.ledger.history(STUDY) if event.kind == "commitment_failed"]
     assert failed.detail == {"destination": "pacs", "why": "no such object instance (0x0112)"}
     pacs.commitment.answer = CommitmentAnswer()
@@ -301,6 +302,7 @@ def test_what_the_pacs_has_lost_is_sent_again_and_then_committed(
     story.clock.advance(0.1)
     courier.step()
     assert story.rows == dict.fromkeys([lost, kept], ("sent", "committed"))
+    assert [row["commitment_comment"] for row in story.outbox.deliveries(STUDY)] == [None, None]
     assert pacs.store_counts == {lost: 2, kept: 1}
     first, second = pacs.commitment.requests
     assert first.transaction_uid != second.transaction_uid
@@ -315,12 +317,10 @@ def test_an_instance_of_which_the_answer_says_nothing_has_failed(
     pacs.commitment.answer = CommitmentAnswer(left_out=frozenset({silent}))
     story.courier().step()
     assert story.rows == {silent: ("pending", None), kept: ("sent", "committed")}
-    assert "not committed: not mentioned in the answer" in [row["comment"] for row in story.outbox.deliveries(STUDY)]
+    assert "not mentioned in the answer" in [row["commitment_comment"] for row in story.outbox.deliveries(STUDY)]
 
 
-def test_without_an_answer_in_time_it_is_sent_and_asked_for_again_under_a_new_transaction(
-    story: Story, pacs: FakePacs
-) -> None:
+def test_without_an_answer_in_time_it_is_asked_for_again_and_not_sent_again(story: Story, pacs: FakePacs) -> None:
     pacs.commitment.answer = LATER
     story.publish()
     courier = story.courier()
@@ -329,35 +329,234 @@ def test_without_an_answer_in_time_it_is_sent_and_asked_for_again_under_a_new_tr
     assert courier.step() == 0
     story.clock.advance(1)
     courier.step()
-    assert story.row == ("pending", None)
-    assert story.column("next_attempt_at") == story.clock()
-    assert story.column("attempts") == 1
-    courier.step()
     assert story.row == ("sent", "requested")
-    assert pacs.store_counts.total() == 2
+    assert story.column("commitment_due_at") == story.clock() + 2 * HOUR_S, "twice as long"
+    assert story.column("attempts") == 0
+    assert pacs.store_counts.total() == 1
     first, second = pacs.commitment.requests
     assert first.transaction_uid != second.transaction_uid
     assert "commitment_timeout" in kinds(story.ledger)
-    with story.receiving():
-        assert pacs.commitment.report(first) == [0x0115], "it has been asked for anew"
-        assert story.row == ("sent", "requested")
-        assert pacs.commitment.report(second) == [0x0000]
-    assert story.row == ("sent", "committed")
 
 
-def test_sent_and_asked_for_in_vain_for_a_week_a_person_is_needed(story: Story, pacs: FakePacs) -> None:
+def test_a_destination_that_answers_after_ninety_minutes_gets_one_copy_and_is_understood(
+    story: Story, pacs: FakePacs
+) -> None:
     pacs.commitment.answer = LATER
     story.publish()
     courier = story.courier()
+    for _ in range(9):
+        courier.step()
+        story.clock.advance(HOUR_S / 6)
+    first, second = pacs.commitment.requests
+    with story.receiving():
+        assert pacs.commitment.report(first) == [0x0000]
+        assert story.row == ("sent", "committed")
+        assert pacs.commitment.report(second) == [0x0000]
+    story.clock.advance(7 * DAY_S)
+    assert courier.step() == 0
+    assert story.row == ("sent", "committed")
+    assert kinds(story.ledger).count("committed") == 1
+    assert pacs.store_counts.total() == 1
+
+
+def test_a_late_success_counts_while_it_waits_to_be_asked_for_again(story: Story, pacs: FakePacs) -> None:
+    pacs.commitment.answer = LATER
+    (uid,) = story.publish()
+    courier = story.courier()
     courier.step()
-    for days in (3, 5):
-        story.clock.advance(days * DAY_S)
+    story.clock.advance(HOUR_S)
+    pacs.commitment.answer = CommitmentAnswer(status=0x0110)
+    courier.step()
+    assert story.row == ("sent", "due")
+    report = success(pacs.commitment.requests[0].transaction_uid, uid)
+    assert story.commitments.report(report, ("pacs",), story.clock())
+    assert story.row == ("sent", "committed")
+
+
+def test_a_success_that_comes_while_it_is_sent_once_more_has_the_last_word(story: Story, pacs: FakePacs) -> None:
+    pacs.commitment.answer = LATER
+    (uid,) = story.publish()
+    story.courier().step()
+    with story.ledger.engine.begin() as connection:  # as a ledger of the schema before may be left
+        change = {"state": "pending", "commitment": None, "commitment_due_at": None, "next_attempt_at": NOW}
+        connection.execute(update(Delivery).values(**change))
+    (item,) = story.outbox.due("pacs", NOW)
+    assert story.commitments.report(success(pacs.commitment.requests[0].transaction_uid, uid), ("pacs",), NOW)
+    assert story.outbox.due("pacs", NOW + DAY_S) == []
+    story.outbox.settle(item, "pacs", NOW, state="refused", status=0xA900)
+    story.outbox.postpone(item, "pacs", NOW, next_attempt_at=NOW, status=None)
+    assert story.row == ("sent", "committed")
+    assert kinds(story.ledger)[-1] == "committed"
+
+
+def test_asked_for_in_vain_for_a_week_it_is_delivered_and_a_person_is_needed(story: Story, pacs: FakePacs) -> None:
+    pacs.commitment.answer = LATER
+    (uid,) = story.publish()
+    courier = story.courier()
+    while story.row != ("sent", "unanswered"):
         courier.step()
-        assert story.row == ("pending", None)
-        courier.step()
-    assert story.row == ("expired", None)
-    assert story.column("comment") == "given up"
+        story.clock.advance(HOUR_S)
+        assert story.clock() < NOW + 10 * DAY_S
+    assert story.clock() > NOW + 7 * DAY_S
+    assert len(pacs.commitment.requests) == 11, "after 0, 1, 3, 7, 15, 31 hours, then once a day"
+    assert story.column("commitment_comment") == "no answer in time"
+    assert story.column("comment") is None
+    assert kinds(story.ledger)[-1] == "commitment_unanswered"
+    assert courier.step() == 0
+    assert pacs.store_counts.total() == 1
+    first = pacs.commitment.requests[0].transaction_uid
+    assert story.commitments.report(success(first, uid), ("pacs",), story.clock()), "better late than never"
+    assert story.row == ("sent", "committed")
+
+
+def test_a_person_sends_what_was_not_answered_for_once_more_and_old_answers_count_no_more(
+    story: Story, pacs: FakePacs
+) -> None:
+    pacs.commitment.answer = LATER
+    (uid,) = story.publish()
+    courier = story.courier()
+    courier.step()
+    story.clock.advance(8 * DAY_S)
+    courier.step()
+    assert story.row == ("sent", "unanswered")
     assert story.outbox.send_again(STUDY, story.clock()) == 1
+    assert story.row == ("pending", None)
+    old = success(pacs.commitment.requests[0].transaction_uid, uid)
+    assert not story.commitments.report(old, ("pacs",), story.clock())
+    courier.step()
+    assert story.row == ("sent", "requested")
+    assert pacs.store_counts.total() == 2
+
+
+# -- which answer counts -----------------------------------------------------------------------------------------------
+
+
+def success(transaction_uid: str, *uids: str) -> CommitmentReport:
+    return CommitmentReport(transaction_uid=transaction_uid, committed=frozenset(uids), failed={})
+
+
+def failure(transaction_uid: str, uid: str, reason: int = 0x0112) -> CommitmentReport:
+    return CommitmentReport(transaction_uid=transaction_uid, committed=frozenset(), failed={uid: reason})
+
+
+def asked_twice(story: Story, pacs: FakePacs) -> tuple[str, str, str]:
+    """A result for which no answer came in time: its UID, and the transaction UIDs of both requests."""
+    pacs.commitment.answer = LATER
+    (uid,) = story.publish()
+    courier = story.courier()
+    courier.step()
+    story.clock.advance(HOUR_S)
+    courier.step()
+    first, second = (request.transaction_uid for request in pacs.commitment.requests)
+    return uid, first, second
+
+
+def test_a_failure_counts_for_the_last_request_only(story: Story, pacs: FakePacs) -> None:
+    uid, first, second = asked_twice(story, pacs)
+    assert story.commitments.report(failure(first, uid), ("pacs",), story.clock())
+    assert story.row == ("sent", "requested")
+    assert story.commitments.report(success(first, uid), ("pacs",), story.clock())
+    assert story.row == ("sent", "requested"), "a request is answered once"
+    assert story.commitments.report(failure(second, uid), ("pacs",), story.clock())
+    assert story.row == ("pending", None)
+
+
+def test_a_success_from_before_a_failure_does_not_hide_it(story: Story, pacs: FakePacs) -> None:
+    uid, first, second = asked_twice(story, pacs)
+    assert story.commitments.report(failure(second, uid), ("pacs",), story.clock())
+    assert story.commitments.report(success(first, uid), ("pacs",), story.clock())
+    assert story.row == ("pending", None)
+
+
+def test_a_reason_that_nothing_changes_counts_for_every_request(story: Story, pacs: FakePacs) -> None:
+    uid, first, second = asked_twice(story, pacs)
+    assert story.commitments.report(failure(first, uid, 0x0122), ("pacs",), story.clock())
+    assert story.row == ("sent", "refused")
+    assert story.commitments.report(success(second, uid), ("pacs",), story.clock())
+    assert story.row == ("sent", "refused")
+
+
+# -- refused for good --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [(0x0122, "SOP class not supported (0x0122)"), (0x0119, "class or instance conflict (0x0119)")],
+)
+def test_what_will_never_be_committed_to_is_not_sent_again(
+    story: Story, pacs: FakePacs, reason: int, words: str
+) -> None:
+    pacs.commitment.answer = LATER
+    (uid,) = story.publish()
+    courier = story.courier()
+    courier.step()
+    assert story.commitments.report(failure(story.column("transaction_uid"), uid, reason), ("pacs",), NOW)
+    assert story.row == ("sent", "refused")
+    story.clock.advance(30 * DAY_S)
+    assert courier.step() == 0
+    assert story.column("commitment_comment") == words
+    assert kinds(story.ledger)[-1] == "commitment_refused"
+    assert pacs.store_counts.total() == 1
+    assert story.outbox.send_again(STUDY, story.clock()) == 1, "a person has mended the destination"
+    courier.step()
+    assert story.row == ("sent", "requested")
+    assert story.column("commitment_comment") is None
+
+
+def fail_until_refused(story: Story, pacs: FakePacs, courier: Courier, uid: str, reason: int) -> int:
+    """Answer every request with `reason`; return how many there were."""
+    pacs.commitment.answer = LATER
+    while True:
+        courier.step()
+        requests = len(pacs.commitment.requests)
+        assert requests < 100
+        assert story.commitments.report(failure(story.column("transaction_uid"), uid, reason), ("pacs",), story.clock())
+        if story.row == ("sent", "refused"):
+            return requests
+        story.clock.advance((story.column("next_attempt_at") or story.column("commitment_due_at")) - story.clock())
+
+
+def test_a_destination_that_never_keeps_it_gets_it_some_times_over_a_day_and_its_reason_is_kept(
+    story: Story, pacs: FakePacs
+) -> None:
+    (uid,) = story.publish()
+    assert fail_until_refused(story, pacs, story.courier(), uid, 0x0110) == MAX_FAILURES
+    assert pacs.store_counts.total() == MAX_FAILURES
+    assert 0.9 * DAY_S < story.clock() - NOW < 2 * DAY_S
+    assert story.column("commitment_comment") == "processing failure (0x0110)"
+
+
+def test_what_the_destination_says_it_has_already_is_not_sent_a_third_time(story: Story, pacs: FakePacs) -> None:
+    (uid,) = story.publish()
+    courier = story.courier()
+    pacs.commitment.answer = LATER
+    courier.step()
+    pacs.answers_by_class[MammographyCADSRStorage] = StoreAnswer(status=0x0111)
+    assert fail_until_refused(story, pacs, courier, uid, 0x0112) == MAX_FAILURES
+    assert len(pacs.calls) == 2
+
+
+@pytest.mark.parametrize("reason", [0x0111, 0x0131])
+def test_a_reason_for_which_it_need_not_be_sent_again(story: Story, pacs: FakePacs, reason: int) -> None:
+    (uid,) = story.publish()
+    assert fail_until_refused(story, pacs, story.courier(), uid, reason) == MAX_FAILURES
+    assert pacs.store_counts.total() == 1
+
+
+def test_what_is_sent_again_after_a_failure_has_a_week_of_its_own_to_arrive(ledger: Ledger, tmp_path: Path) -> None:
+    pacs = FakePacs()
+    pacs.commitment.answer = LATER
+    story = story_of(tmp_path, ledger, pacs.port)
+    (uid,) = story.publish()
+    story.clock.advance(6 * DAY_S)
+    courier = story.courier()
+    with pacs:
+        courier.step()
+    story.clock.advance(2 * DAY_S)
+    assert story.commitments.report(failure(story.column("transaction_uid"), uid), ("pacs",), story.clock())
+    story.clock.advance(HOUR_S)
+    courier.step()
+    assert story.row == ("pending", None), "the destination is away, and it is nine days old"
 
 
 # -- the request itself fails ------------------------------------------------------------------------------------------
@@ -391,7 +590,7 @@ def test_a_request_that_may_go_through_later_is_made_again_and_nothing_is_sent_t
     assert len({request.transaction_uid for request in pacs.commitment.requests}) == 3
 
 
-def test_refused_for_a_week_the_result_is_set_aside_for_a_person(story: Story, pacs: FakePacs) -> None:
+def test_refused_for_a_week_the_result_is_delivered_and_a_person_is_needed(story: Story, pacs: FakePacs) -> None:
     pacs.commitment.answer = CommitmentAnswer(status=0x0110)
     story.publish()
     courier = story.courier()
@@ -399,26 +598,78 @@ def test_refused_for_a_week_the_result_is_set_aside_for_a_person(story: Story, p
     story.clock.advance(7 * DAY_S)
     courier.step()
     assert story.row == ("sent", "due"), "it is not older than that yet"
-    story.clock.advance(1000)
+    story.clock.advance(DAY_S)
     courier.step()
-    assert story.row == ("expired", None)
-    assert story.column("comment") == "not committed: storage commitment refused with 0x0110"
+    assert story.row == ("sent", "unanswered")
+    assert story.column("commitment_comment") == "storage commitment refused with 0x0110"
     assert courier.step() == 0
 
 
-@pytest.mark.parametrize("status", [0x0118, 0x0122, 0x0123, 0x0211])
-def test_a_destination_that_knows_no_storage_commitment_is_not_asked_again(
+def test_a_result_that_arrived_late_is_not_given_up_with_the_first_request_that_fails(
+    story: Story, pacs: FakePacs
+) -> None:
+    pacs.commitment.answer = CommitmentAnswer(status=0x0110)
+    story.publish()
+    story.clock.advance(8 * DAY_S)
+    story.courier().step()
+    assert story.row == ("sent", "due")
+
+
+def test_after_a_refusal_half_as_many_are_asked_for_until_one_is_alone(story: Story, pacs: FakePacs) -> None:
+    pacs.commitment.answer = CommitmentAnswer(status=0x0110)
+    story.publish(*ALL)
+    courier = story.courier()
+    for wait_s in (5, 10):
+        courier.step()
+        assert courier.step() == 0, "nothing is asked for until it has waited"
+        story.clock.advance(wait_s)
+    pacs.commitment.answer = LATER
+    courier.step()
+    story.clock.advance(5)
+    courier.step()
+    assert [len(request.references) for request in pacs.commitment.requests] == [3, 1, 2, 1]
+    assert set(story.rows.values()) == {("sent", "requested")}
+    assert pacs.store_counts.total() == 3
+
+
+@pytest.mark.parametrize("status", [0x0112, 0x0118, 0x0119, 0x0122, 0x0123, 0x0211])
+def test_a_service_that_is_started_anew_is_asked_again_and_nothing_is_lost(
     story: Story, pacs: FakePacs, status: int
 ) -> None:
     pacs.commitment.answer = CommitmentAnswer(status=status)
     story.publish()
     courier = story.courier()
     courier.step()
-    assert story.row == ("sent", "unavailable")
+    assert story.row == ("sent", "due")
+    story.clock.advance(NOT_OFFERED_FIRST_S - 1)
+    assert courier.step() == 0
+    pacs.commitment.answer = LATER
+    story.clock.advance(1)
+    courier.step()
+    assert story.row == ("sent", "requested")
+
+
+def ask_until(story: Story, courier: Courier, commitment: str) -> None:
+    while story.row != ("sent", commitment):
+        courier.step()
+        story.clock.advance(HOUR_S / 12)
+        assert story.clock() < NOW + 3 * DAY_S
+
+
+def test_a_destination_that_knows_no_storage_commitment_is_asked_for_a_day_and_not_again(
+    story: Story, pacs: FakePacs
+) -> None:
+    pacs.commitment.answer = CommitmentAnswer(status=0x0122)
+    story.publish()
+    courier = story.courier()
+    ask_until(story, courier, "unavailable")
+    assert story.clock() > NOW + DAY_S
+    assert len(pacs.commitment.requests) == NOT_OFFERED_TIMES
     assert kinds(story.ledger)[-1] == "commitment_unavailable"
+    assert story.column("commitment_comment") == "storage commitment refused with 0x0122"
     story.clock.advance(30 * DAY_S)
     assert courier.step() == 0
-    assert len(pacs.commitment.requests) == 1
+    assert pacs.store_counts.total() == 1
 
 
 def test_a_destination_that_accepts_neither_commitment_nor_echo_is_not_taken_for_one_that_is_away(
@@ -433,10 +684,10 @@ def test_a_destination_that_accepts_neither_commitment_nor_echo_is_not_taken_for
     item = story.outbox.due("pacs", NOW)[0]
     story.outbox.settle(item, "pacs", NOW, state="sent", status=0, commit=True)
     try:
-        story.courier().step()
+        ask_until(story, story.courier(), "unavailable")
     finally:
         server.shutdown()
-    assert story.row == ("sent", "unavailable")
+    assert story.column("commitment_comment") == "the peer offers no storage commitment"
 
 
 def test_a_destination_that_is_away_is_asked_when_it_is_back_and_gets_nothing_twice(
@@ -712,6 +963,8 @@ def test_while_the_ledger_is_away_a_report_is_not_acknowledged(
         ("sent", "requested", "delivered, commitment asked for"),
         ("sent", "due", "delivered, commitment due"),
         ("sent", "unavailable", "delivered, uncommitted"),
+        ("sent", "refused", "delivered, commitment refused"),
+        ("sent", "unanswered", "delivered, commitment unanswered"),
         ("sent", None, "delivered, uncommitted"),
         ("pending", None, "pending"),
         ("expired", None, "expired"),

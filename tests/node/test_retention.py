@@ -80,7 +80,7 @@ def test_as_long_as_one_destination_has_not_taken_it_all_files_stay(
     assert all(path.exists() for path in files)
 
 
-@pytest.mark.parametrize("commitment", ["due", "requested", "committed", "unavailable"])
+@pytest.mark.parametrize("commitment", ["due", "requested", "committed", "unavailable", "refused", "unanswered"])
 def test_what_a_destination_has_not_yet_committed_to_keeps_its_files(
     tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention, commitment: str
 ) -> None:
