@@ -16,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPE
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined] # made at import
 
 from node import scp
+from node.commitment_report import FAILURE_REASONS, UNKNOWN_REASON, Remedy
 from node.conformance_objects import attributes, objects_of
 from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, route
 from node.settings import Settings
@@ -36,6 +37,11 @@ STORE_ANSWERS: Final = (
     (scp.CANNOT_UNDERSTAND, "the data set cannot be read, or has no usable UIDs"),
 )
 FATE_WORDS: Final = {"sent": "delivered", "retry": "sent again with backoff", "refused": "set aside for a person"}
+REMEDY_WORDS: Final[Mapping[Remedy, str]] = {
+    "send": "sent again, then asked for again",
+    "ask": "asked for again",
+    "none": "delivered, commitment refused",
+}
 NAMES: Final = {
     # Of UIDs that pydicom does not know
     **{uid: re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name) for uid, name in RETIRED_ULTRASOUND.items()},
@@ -123,6 +129,15 @@ def store_statuses() -> str:
     return table(("status", "meaning", "what follows"), rows)
 
 
+def failure_reasons() -> str:
+    """What each Failure Reason of a destination leads to."""
+    known = sorted(FAILURE_REASONS.items())
+    rows = [(f"{reason:04X}", words, REMEDY_WORDS[remedy]) for reason, (words, remedy) in known]
+    words, remedy = UNKNOWN_REASON
+    rows.append(("any other, or not mentioned", words, REMEDY_WORDS[remedy]))
+    return table(("Failure Reason", "meaning", "what follows"), rows)
+
+
 def association_parameters() -> str:
     """Defaults of what can be set about associations."""
     settings = Settings()
@@ -189,6 +204,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "store answers": store_answers,
     "sent results": sent_results,
     "store statuses": store_statuses,
+    "failure reasons": failure_reasons,
     "private codes": private_codes,
     "standard codes": standard_codes,
     "reasons": reasons_given,
