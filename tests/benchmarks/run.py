@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.benchmarks import latency, memory, receive
+from tests.benchmarks import inference, latency, memory, receive
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--studies", type=int, default=5)
     parser.add_argument("--object-mb", type=int, default=500)
-    parser.add_argument("--only", choices=["receive", "memory", "latency", "share"])
+    parser.add_argument("--only", choices=["receive", "memory", "latency", "share", "inference"])
+    parser.add_argument("--weights", type=Path, help="a weights_dir, for the table inference; else what ships")
+    parser.add_argument("--device", default="cpu", help="for the table inference")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.2f} at the start")
     with tempfile.TemporaryDirectory(prefix="mammonode-bench-") as name:
@@ -30,6 +32,7 @@ def main() -> None:
             "memory": lambda: memory.measure(folder / "memory", options.object_mb * 10**6),
             "latency": lambda: latency.measure(folder / "latency", options.studies, with_networks=False),
             "share": lambda: latency.measure(folder / "share", 2, with_networks=True),
+            "inference": lambda: inference.measure(options.weights, options.device),
         }
         for title, table in tables.items():
             if options.only in (None, title):
