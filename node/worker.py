@@ -143,6 +143,7 @@ class Worker:
             device=self._queue.device,
             weights_dir=self._settings.models.weights_dir,
             results=wanted or defaults.results,
+            profiles=frozenset(self.profiles.values()),
             required_views=tuple(self._settings.completion.required_views),
         )
 

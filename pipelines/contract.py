@@ -75,6 +75,8 @@ class AnalysisOptions:
         Folder of installed weights; None: beside each model.
     results : frozenset of ResultVariant
         Result objects to make.
+    profiles : frozenset of frozenset of ResultVariant
+        The share of each destination, so that none is left without a word on an image; empty: one gets all `results`.
     required_views : tuple of str
         ``"L-CC"``-style names; a breast that lacks one says so.
     """
@@ -86,11 +88,22 @@ class AnalysisOptions:
     weights_dir: Path | None = None
     results: frozenset[ResultVariant] = plain_variants(*DEFAULT_KINDS)
     required_views: tuple[str, ...] = ("L-CC", "L-MLO", "R-CC", "R-MLO")
+    profiles: frozenset[frozenset[ResultVariant]] = frozenset()
+
+    @property
+    def destinations(self) -> frozenset[frozenset[ResultVariant]]:
+        """What each destination wants."""
+        return self.profiles or frozenset({self.results})
 
     @property
     def draws(self) -> bool:
-        """Whether pictures are wanted, for which pixels and activations are kept until the end."""
+        """Whether pictures are wanted, for which pixels are kept until the end."""
         return any(variant.kind in {"heatmap", "summary"} for variant in self.results)
+
+    @property
+    def shows_heat(self) -> bool:
+        """Whether pictures are wanted that show activations, which are then computed and kept as well."""
+        return any(variant.kind == "heatmap" for variant in self.results)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,19 @@ from sr_templates.contract import (
 )
 from sr_templates.mammograms import is_mammogram
 
-ObjectMaker = Callable[[StudyReport, frozenset[ResultVariant]], tuple[ResultObject, ...]]
+
+class ObjectMaker(Protocol):
+    """What encodes a report: `sr_templates.registry.make_objects`, or a stand-in."""
+
+    def __call__(
+        self,
+        report: StudyReport,
+        variants: frozenset[ResultVariant],
+        *,
+        profiles: Collection[frozenset[ResultVariant]],
+    ) -> tuple[ResultObject, ...]:
+        """Make the objects of `variants`, and what the destinations of `profiles` need beside them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +114,7 @@ def finish(
         `sr_templates.registry.make_objects`, or a stand-in.
     """
     report = _report(study, options, images, conclusion, pipeline)
-    objects = make_objects(report, options.results) if images else ()
+    objects = make_objects(report, options.results, profiles=options.destinations) if images else ()
     return PipelineResult(
         study_instance_uid=study.study_instance_uid,
         pipeline=pipeline,

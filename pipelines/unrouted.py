@@ -45,4 +45,6 @@ class UnroutedPipeline:
 
 
 def _limited(options: AnalysisOptions) -> AnalysisOptions:
-    return replace(options, results=frozenset(v for v in options.results if v.kind in KINDS))
+    """Fewer kinds for the same destinations: one that wants none of them gets a summary in their place."""
+    results = frozenset(variant for variant in options.results if variant.kind in KINDS)
+    return replace(options, results=results, profiles=options.destinations)

@@ -261,6 +261,8 @@ class ResultObject:
         A complete DICOM file (preamble, file meta, data set), encoded once and never again.
     referenced_sop_instance_uid : str or None
         The source image of a heatmap.
+    stands_in_for : frozenset of frozenset of ResultVariant
+        Wanted sets of variants that get this object unasked, as they would else say nothing of some image.
     """
 
     variant: ResultVariant
@@ -270,6 +272,11 @@ class ResultObject:
     transfer_syntax_uid: str
     content: bytes
     referenced_sop_instance_uid: str | None = None
+    stands_in_for: frozenset[frozenset[ResultVariant]] = frozenset()
+
+    def is_for(self, wanted: frozenset[ResultVariant]) -> bool:
+        """Whether a destination that wants these variants gets this object."""
+        return self.variant in wanted or wanted in self.stands_in_for
 
     @property
     def kind(self) -> ResultKind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sr_templates.contract import ResultKind, ResultObject, ResultVariant, StudyReport
 from sr_templates.evidence import reference
@@ -10,6 +10,7 @@ from sr_templates.mammography_cad import make_mammography_cad
 from sr_templates.measurement_report import make_measurement_report
 from sr_templates.presentation_state import make_presentation_states
 from sr_templates.secondary_capture import make_secondary_captures
+from sr_templates.stand_ins import with_stand_ins
 from sr_templates.summary_capture import make_summary_capture
 
 Template = Callable[[StudyReport, ResultVariant], tuple[ResultObject, ...]]
@@ -23,7 +24,12 @@ TEMPLATES: Mapping[ResultKind, Template] = {
 }
 
 
-def make_objects(report: StudyReport, variants: frozenset[ResultVariant]) -> tuple[ResultObject, ...]:
+def make_objects(
+    report: StudyReport,
+    variants: frozenset[ResultVariant],
+    *,
+    profiles: Collection[frozenset[ResultVariant]] = (),
+) -> tuple[ResultObject, ...]:
     """Make the result objects of a study revision.
 
     Parameters
@@ -33,6 +39,8 @@ def make_objects(report: StudyReport, variants: frozenset[ResultVariant]) -> tup
     variants : frozenset of ResultVariant
         Kinds and forms wanted. A kind that the study gives no ground for (a CAD report without a mammogram, a
         heatmap without decoded pixels) is left out.
+    profiles : collection of frozenset of ResultVariant
+        What each destination wants; one that these objects would leave in silence gets a summary (`stand_ins`).
 
     Returns
     -------
@@ -51,4 +59,5 @@ def make_objects(report: StudyReport, variants: frozenset[ResultVariant]) -> tup
         raise ValueError("an analysed image cannot be referred to")
     order = list(TEMPLATES)
     wanted = sorted(variants, key=lambda variant: (order.index(variant.kind), variant.name))
-    return tuple(made for variant in wanted for made in TEMPLATES[variant.kind](report, variant))
+    objects = [made for variant in wanted for made in TEMPLATES[variant.kind](report, variant)]
+    return with_stand_ins(report, objects, profiles)

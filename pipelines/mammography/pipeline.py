@@ -151,10 +151,9 @@ def _with_networks(
 ) -> ImageResult:
     """Run the networks and bring what they say back to stored pixels."""
     framed = _framed(standard, detector.canonical_spacing_mm)
-    wants_heat = options.draws
-    output = detector.predict(framed.image, min_score=options.min_score, with_activation=wants_heat)
+    output = detector.predict(framed.image, min_score=options.min_score, with_activation=options.shows_heat)
     detections = _in_stored_pixels(output, framed.transform)
-    heat = output.activation if wants_heat else None
+    heat = output.activation if options.shows_heat else None
     opinion = None
     if classifier is not None:
         opinion = classifier.predict(_framed(standard, classifier.canonical_spacing_mm).image).malignancy

@@ -140,3 +140,22 @@ def test_each_destination_gets_results_in_the_form_that_it_can_take(tmp_path: Pa
 
 def dcmread_bytes(content: bytes) -> Dataset:
     return dcmread(BytesIO(content))
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(300)
+def test_a_destination_of_presentation_states_alone_is_told_that_nothing_was_analysed(tmp_path: Path) -> None:
+    """Without weights there is no finding to present, and no state: the summary comes in its place."""
+    states, reports = RecordingPacs(free_port()), RecordingPacs(free_port())
+    destinations = [
+        Destination("states", states.port, options='results = ["presentation_state"]'),
+        Destination("reports", reports.port, options='results = ["measurement_sr"]'),
+    ]
+    with states.listening(), reports.listening(), node_under_test(tmp_path / "node", destinations) as node:
+        node.serve()
+        send(node, write_study(tmp_path / "study", STUDY_UID, VIEWS))
+        wait_until(lambda: node.is_answered(STUDY_UID), 60, "both destinations to be served")
+    (summary,) = of_study(states, STUDY_UID).values()
+    assert (summary.SOPClassUID, summary.SeriesNumber) == (SECONDARY_CAPTURE, 9004)
+    assert "NOT ANALYSED" in summary.DerivationDescription
+    assert [made.Modality for made in of_study(reports, STUDY_UID).values()] == ["SR"]

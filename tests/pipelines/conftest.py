@@ -38,6 +38,7 @@ class FakeDetector:
     label: Any = "malignant"
     raises: Sequence[Exception | None] = ()
     seen: list[ModelImage] = field(default_factory=list)
+    asked_for_heat: list[bool] = field(default_factory=list)
     warm: bool = False
 
     @property
@@ -56,6 +57,7 @@ class FakeDetector:
         self, image: ModelImage, *, min_score: float | None = None, with_activation: bool = True
     ) -> DetectionOutput:
         self.seen.append(image)
+        self.asked_for_heat.append(with_activation)
         error = self.raises[len(self.seen) - 1] if len(self.seen) <= len(self.raises) else None
         if error is not None:
             raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from io import BytesIO
 from typing import Any, Final
@@ -45,14 +45,16 @@ def results(
     def without_heat(image: ReportedImage) -> ReportedImage:
         return image if image.activation is None else replace(image, activation=np.zeros_like(image.activation))
 
-    def make_objects(report: StudyReport, wanted: frozenset[ResultVariant]) -> tuple[ResultObject, ...]:
+    def make_objects(
+        report: StudyReport, variants: frozenset[ResultVariant], *, profiles: Collection[frozenset[ResultVariant]]
+    ) -> tuple[ResultObject, ...]:
         if edit is not None:
             report = replace(report, images=tuple(edit(image) for image in report.images))
         plain = replace(report, images=tuple(without_heat(image) for image in report.images))
-        pictures = frozenset(variant for variant in wanted if variant.kind == "heatmap")
+        pictures = frozenset(variant for variant in variants if variant.kind == "heatmap")
         for made in registry.make_objects(plain, pictures):
             cold[str(made.referenced_sop_instance_uid)] = made.content
-        return registry.make_objects(report, wanted)
+        return registry.make_objects(report, variants, profiles=profiles)
 
     pipeline = MammographyPipeline(models=StandInModels(), make_objects=make_objects)
     files = [tools.received(planted.path) for planted in study]

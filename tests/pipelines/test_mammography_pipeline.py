@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ class Recorder:
         self.reports: list[StudyReport] = []
         self.variants: list[frozenset[ResultVariant]] = []
 
-    def __call__(self, report: StudyReport, variants: frozenset[ResultVariant]) -> tuple[ResultObject, ...]:
+    def __call__(
+        self,
+        report: StudyReport,
+        variants: frozenset[ResultVariant],
+        *,
+        profiles: Collection[frozenset[ResultVariant]],
+    ) -> tuple[ResultObject, ...]:
         self.reports.append(report)
         self.variants.append(variants)
         return ()
@@ -280,6 +287,17 @@ def test_pictures_are_made_only_when_they_are_wanted(tools: Any, recorder: Recor
     assert image.display is None
     assert image.activation is None
     assert recorder.variants == [plain_variants("cad_sr")]
+
+
+@pytest.mark.parametrize(("kinds", "heat"), [(("summary",), False), (("heatmap",), True), (("cad_sr",), False)])
+def test_activations_are_computed_only_for_pictures_that_show_them(
+    tools: Any, recorder: Recorder, make_mammogram: Any, kinds: tuple[Any, ...], heat: bool
+) -> None:
+    models = tools.FakeModels()
+    run(tools, recorder, models, make_mammogram(), results=plain_variants(*kinds))
+    (image,) = recorder.report.images
+    assert models.detector.asked_for_heat == [heat]
+    assert (image.activation is not None) == heat
 
 
 def broken_files(tmp_path: Path, make_mammogram: Any) -> dict[str, InstanceFile]:

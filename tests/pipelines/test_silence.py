@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -59,9 +59,11 @@ def _name(item: Dataset) -> str:
 def answer(tools: Any, *instances: InstanceFile, models: Any = None) -> Answer:
     reports: list[StudyReport] = []
 
-    def make(report: StudyReport, variants: frozenset[ResultVariant]) -> tuple[ResultObject, ...]:
+    def make(
+        report: StudyReport, variants: frozenset[ResultVariant], *, profiles: Collection[frozenset[ResultVariant]]
+    ) -> tuple[ResultObject, ...]:
         reports.append(report)
-        return make_objects(report, variants)
+        return make_objects(report, variants, profiles=profiles)
 
     pipeline = MammographyPipeline(models=models or tools.FakeModels(), make_objects=make)
     result = pipeline.analyse(tools.study(*instances), tools.options())

@@ -29,10 +29,13 @@ def test_every_instance_is_listed_with_its_reason_in_a_report_and_a_summary(tool
     assert [made.kind for made in result.objects] == ["measurement_sr", "summary"]
 
 
-def test_no_report_is_made_for_a_destination_that_wants_none(tools: Any, make_mammogram: Any) -> None:
+def test_a_destination_of_no_fitting_kind_gets_a_summary_in_its_place(tools: Any, make_mammogram: Any) -> None:
     study = tools.study(not_routed=[(make_mammogram(SOPClassUID=f"{SC}.7"), ROUTING)])
-    result = UnroutedPipeline().analyse(study, tools.options(results=plain_variants("cad_sr", "heatmap")))
-    assert result.objects == ()
+    wanted = plain_variants("cad_sr", "heatmap")
+    result = UnroutedPipeline().analyse(study, tools.options(results=wanted))
+    assert [made.kind for made in result.objects] == ["summary"]
+    assert result.objects[0].is_for(wanted)
+    assert not result.objects[0].is_for(plain_variants("measurement_sr"))
 
 
 def test_a_mammogram_that_was_not_routed_says_so(tools: Any, make_mammogram: Any) -> None:
