@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv dev demo peers lint format test bench viewer-check docs lock clean
+.PHONY: help venv research dev demo peers lint format test bench viewer-check docs lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -27,7 +27,10 @@ help: ## this list
 venv: .venv/.installed ## .venv with the command .venv/bin/mammonode in it
 	@echo "ready: $(BIN)/mammonode"
 
-dev: .venv/.installed-dev ## the same, and what tests and linters need
+research: venv ## and what `mammonode evaluate` needs: scikit-learn, matplotlib, jinja2
+	$(BIN)/uv pip install --quiet -c requirements-dev.txt -e ".[research]"
+
+dev: .venv/.installed-dev ## the same as venv, and what tests and linters need
 
 demo: venv ## a node, a small PACS and a sender; a generated study goes in, results come back into demo-out/
 	$(BIN)/mammonode demo --out demo-out

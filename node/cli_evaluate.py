@@ -48,7 +48,11 @@ def fpnnet(
     second_opinion: Annotated[bool, typer.Option("--second-opinion", help="Run SPPNet as well.")] = False,
 ) -> None:
     """Detection: FROC with intervals, lesion, image and breast level as the paper reports them."""
-    from node.commands_evaluate import evaluate_fpnnet  # noqa: PLC0415  --help stays quick without torch
+    try:
+        from node.commands_evaluate import evaluate_fpnnet  # noqa: PLC0415  --help stays quick without torch
+    except ModuleNotFoundError as error:
+        typer.echo(f"mammonode evaluate needs {error.name}; make research installs it", err=True)
+        raise typer.Exit(2) from error
 
     evaluate_fpnnet(
         data,
