@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from node.arrivals import ReceivedInstance
 from node.ledger import Ledger
@@ -92,6 +93,22 @@ def test_what_a_destination_has_not_yet_committed_to_keeps_its_files(
     is_done = commitment in ("committed", "unavailable")
     assert retention.step() == int(is_done)
     assert [path.exists() for path in files] == [not is_done] * 3
+
+
+@pytest.mark.parametrize("commitment", ["refused", "unanswered"])
+def test_files_that_are_kept_for_want_of_commitment_are_told_of(
+    tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention, commitment: str
+) -> None:
+    answered(tmp_path, ledger, outbox)
+    deliver(outbox, "pacs")
+    deliver(outbox, "viewer")
+    with ledger.engine.begin() as connection:
+        connection.execute(update(Delivery).where(Delivery.destination == "viewer").values(commitment=commitment))
+    with capture_logs() as logged:
+        retention.step()
+    (line,) = [entry for entry in logged if entry["event"] == "files_kept_for_undelivered_results"]
+    assert (line["destination"], line["state"], line["commitment"]) == ("viewer", "sent", commitment)
+    assert line["studies"] == 1
 
 
 def test_young_files_stay(tmp_path: Path, ledger: Ledger, outbox: Outbox, retention: Retention, clock: Clock) -> None:
