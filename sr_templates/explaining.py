@@ -26,6 +26,7 @@ from sr_templates.reading_attributes import (
     text_of,
     time_words,
 )
+from sr_templates.withholding import Withholding
 
 PRESENTATION_STATES: Final = "1.2.840.10008.5.1.4.1.1.11."
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
@@ -103,9 +104,10 @@ def _report(root: ContentItem) -> Iterator[str]:
 
 
 def _heading(dataset: Dataset, *, patient: bool) -> Iterator[str]:
-    series = " ".join(
-        part for part in (text_of(dataset, "SeriesNumber"), _quoted(text_of(dataset, "SeriesDescription"))) if part
-    )
+    description = text_of(dataset, "SeriesDescription")
+    if not patient:
+        description = Withholding(dataset).of_text(description)
+    series = " ".join(part for part in (text_of(dataset, "SeriesNumber"), _quoted(description)) if part)
     yield class_name(text_of(dataset, "SOPClassUID")) + (f", series {series}" if series else "")
     maker = " ".join(
         dict.fromkeys(filter(None, (text_of(dataset, k) for k in ("Manufacturer", "ManufacturerModelName"))))
@@ -122,7 +124,7 @@ def _heading(dataset: Dataset, *, patient: bool) -> Iterator[str]:
     if patient:
         yield f"patient: {text_of(dataset, 'PatientName') or 'no name'}, ID {text_of(dataset, 'PatientID') or 'none'}"
     else:
-        yield "patient withheld; --patient shows it"
+        yield "patient withheld where name, ID or birth date were recognised, no de-identification; --patient shows all"
     for reference in _references(dataset, "PredecessorDocumentsSequence"):
         yield f"replaces {reference}"
     evidence = list(_references(dataset, "CurrentRequestedProcedureEvidenceSequence"))

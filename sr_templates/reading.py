@@ -21,6 +21,7 @@ from sr_templates.reading_attributes import (
     text_of,
 )
 from sr_templates.reading_values import bounds, value_of
+from sr_templates.withholding import WITHHELD, Withholding
 
 __all__ = ["MAX_DEPTH", "MAX_ITEMS", "ContentItem", "Position", "bounds", "read_tree"]
 
@@ -28,17 +29,16 @@ MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 20_000
 Position = tuple[int, ...]
 
-SUBJECT_CODES: Final = frozenset({"121028", "121029", "121030", "121031"})
-"""Subject UID, name, ID and birth date (TID 1007): the patient is named in the tree too."""
-
 VALUE_SEQUENCES: Final = (
     "ConceptNameCodeSequence",
     "ConceptCodeSequence",
     "MeasuredValueSequence",
     "ReferencedSOPSequence",
 )
-WITHHELD: Final = "withheld"
 DANGLING: Final = ", which is not there"
+CIRCULAR: Final = ", which leads back to itself"
+MAX_WORDS: Final = 200
+"""Characters told of what an item refers to; all of it stands where it is."""
 DAMAGED: Final = "an element is damaged or cut off"
 
 # The older codes are of SNOMED-RT style, as reports from before 2018 have them (CID 6022, CID 244, CID 4014)
@@ -119,7 +119,7 @@ class ContentItem:
 class _Reader:
     """Counts what it reads, so that a malicious file ends; `withheld` None shows the patient."""
 
-    def __init__(self, *, withheld: frozenset[str] | None) -> None:
+    def __init__(self, *, withheld: Withholding | None) -> None:
         self._left = MAX_ITEMS
         self._withheld = withheld
 
@@ -133,8 +133,8 @@ class _Reader:
         if not (value_type or code or children or value.get("refers_to")):
             damaged = True
         if self._withheld is not None:
-            same_as_header = value_type in ("PNAME", "TEXT") and value["value"] in self._withheld
-            value = {"value": WITHHELD} if same_as_header or code in SUBJECT_CODES else value
+            told = self._withheld.of_item(value_type, code, value["value"])
+            value = {"value": WITHHELD} if told == WITHHELD else {**value, "value": told}
         return ContentItem(
             position=position,
             relationship=text_of(dataset, "RelationshipType"),
@@ -173,26 +173,39 @@ def _at(root: ContentItem, position: Position) -> ContentItem | None:
     return item
 
 
-def _target_words(root: ContentItem, item: ContentItem) -> str:
-    """What an item by reference stands for, in words; chains are followed, circles are not."""
-    target: ContentItem | None = item
-    seen: set[Position] = set()
-    while target is not None and target.refers_to:
-        if target.position in seen:
-            return f"{item.value}, which leads back to itself"
-        seen.add(target.position)
-        target = _at(root, target.refers_to)
-    if target is None:
-        return item.value + DANGLING
+class _References:
+    """What the items by reference of a tree stand for; chains are followed, circles are not, and no step twice."""
+
+    def __init__(self, root: ContentItem) -> None:
+        self._root = root
+        self._words: dict[Position, str] = {}
+
+    def resolved(self, item: ContentItem) -> ContentItem:
+        """Tell what is referred to, here and below; the tree keeps its shape."""
+        children = tuple(self.resolved(child) for child in item.children)
+        value = item.value + self._words_after(item) if item.refers_to else item.value
+        return replace(item, value=value, children=children)
+
+    def _words_after(self, item: ContentItem) -> str:
+        """Words after the value of an item by reference; the same for every item of a chain."""
+        passed: dict[Position, None] = {}
+        target: ContentItem | None = item
+        while target is not None and target.refers_to and target.position not in self._words:
+            if target.position in passed:
+                break
+            passed[target.position] = None
+            target = _at(self._root, target.refers_to)
+        words = DANGLING if target is None else self._words.get(target.position) or _words_of(target)
+        self._words.update(dict.fromkeys(passed, words))
+        return words
+
+
+def _words_of(target: ContentItem) -> str:
+    """Words on the end of a chain; one that is itself a reference has been there before."""
+    if target.refers_to:
+        return CIRCULAR
     words = ": ".join(filter(None, (target.concept, target.value.partition("\n")[0])))
-    return f"{item.value} ({words})" if words else item.value
-
-
-def _resolved(root: ContentItem, item: ContentItem) -> ContentItem:
-    """Tell what the items by reference refer to, here and below; the tree keeps its shape."""
-    children = tuple(_resolved(root, child) for child in item.children)
-    value = _target_words(root, item) if item.refers_to else item.value
-    return replace(item, value=value, children=children)
+    return f" ({words[:MAX_WORDS]}{'...' if len(words) > MAX_WORDS else ''})" if words else ""
 
 
 def read_tree(dataset: Dataset, *, patient: bool = False) -> ContentItem:
@@ -204,7 +217,8 @@ def read_tree(dataset: Dataset, *, patient: bool = False) -> ContentItem:
         The document, best before anything else has looked at it: what breaks off is only seen in elements that are
         as they were read. Its own attributes are those of the root.
     patient : bool
-        Tell the subject's name, ID and birth date, and values that are those of the patient in the header.
+        Tell names, the subject's ID and birth date, other dates of unknown meaning, and text on the patient that the
+        header names (`withholding`).
 
     Returns
     -------
@@ -212,8 +226,7 @@ def read_tree(dataset: Dataset, *, patient: bool = False) -> ContentItem:
         The root, at position ``(1,)``; an item by reference says what it refers to, if that exists.
     """
     damaged = is_damaged(dataset)
-    header = {text_of(dataset, "PatientName"), text_of(dataset, "PatientID")} - {""}
-    root = _Reader(withheld=None if patient else frozenset(header)).read(dataset, (1,))
+    root = _Reader(withheld=None if patient else Withholding(dataset)).read(dataset, (1,))
     if damaged and not root.unread:
         root = replace(root, unread=DAMAGED)
-    return _resolved(root, root)
+    return _References(root).resolved(root)

@@ -104,9 +104,9 @@ def test_a_revision_says_what_it_replaces(two_views: StudyReport, factory: Simpl
 
 
 def test_the_patient_is_named_only_on_demand(two_views: StudyReport) -> None:
-    assert "Breast" not in words(two_views, "heatmap").split("patient withheld")[0]
-    assert "Test^Breast" not in words(two_views, "cad_sr")
-    assert "patient: Test^Breast, ID P1" in words(two_views, "cad_sr", patient=True)
+    assert "Mustermann" not in words(two_views, "heatmap").split("patient withheld")[0]
+    assert "Mustermann^Erika" not in words(two_views, "cad_sr")
+    assert "patient: Mustermann^Erika, ID P1" in words(two_views, "cad_sr", patient=True)
 
 
 def test_what_is_no_result_is_called_so(factory: SimpleNamespace) -> None:
@@ -277,6 +277,13 @@ def test_the_subject_in_the_tree_is_withheld_like_the_patient_in_the_header(
     assert not any("HIDDEN-ID" in line or line.endswith(": P1") for line in hidden)
     shown = outline(document, patient=True)
     assert {"  Subject ID: HIDDEN-ID", "  Comment: P1"} <= set(shown)
+
+
+def test_a_series_named_after_the_patient_is_not_told(two_views: StudyReport) -> None:
+    document = made(two_views, "measurement_sr")[0]
+    document.SeriesDescription = "CAD of MUSTERMANN, Erika"
+    assert '"CAD of withheld, withheld"' in explain(document)[0]
+    assert '"CAD of MUSTERMANN, Erika"' in explain(document, patient=True)[0]
 
 
 def test_a_line_break_in_a_value_cannot_pass_for_our_own_words(two_views: StudyReport) -> None:
