@@ -7,7 +7,7 @@ from typing import Final
 
 from pydicom import Dataset
 
-from sr_templates.explaining_findings import HASH, INDENT, Names, cad_report, measurement_report, names_of
+from sr_templates.explaining_findings import HASH, INDENT, Library, Names, cad_report, measurement_report
 from sr_templates.explaining_result import (
     CAD_REPORT,
     MEASUREMENT_REPORT,
@@ -31,7 +31,7 @@ from sr_templates.withholding import Withholding
 PRESENTATION_STATES: Final = "1.2.840.10008.5.1.4.1.1.11."
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 NO_DERIVATION: Final = "a picture that does not say what it was derived from: whatever it shows stands in its pixels"
-READINGS: Final[Mapping[str, Callable[[ContentItem], Iterator[str]]]] = {
+READINGS: Final[Mapping[str, Callable[[ContentItem, Library], Iterator[str]]]] = {
     CAD_REPORT: cad_report,
     MEASUREMENT_REPORT: measurement_report,
 }
@@ -80,7 +80,7 @@ def outline(dataset: Dataset, *, patient: bool = False) -> list[str]:
     return [
         *(f"CAUTION: {caution}" for caution in not_read(root)),
         root.concept or "report",
-        *_outline(root.children, 1, names_of(root)),
+        *_outline(root.children, 1, Library(root).names),
     ]
 
 
@@ -90,17 +90,17 @@ def _is_report(dataset: Dataset) -> bool:
 
 
 def _report(root: ContentItem) -> Iterator[str]:
-    names = names_of(root)
-    result = [*result_lines(root, names)]
+    library = Library(root)
+    result = [*result_lines(root, library.names)]
     if result:
         yield from (*result, "")
     reading = READINGS.get(root.concept_code)
     if reading is not None:
-        yield from reading(root)
-        yield from untold_lines([*_outline(untold(root), 0, names)])
+        yield from reading(root, library)
+        yield from untold_lines([*_outline(untold(root), 0, library.names)])
     else:
         yield root.concept or "report without a title"
-        yield from _outline(root.children, 1, names) if root.children else ("  without content",)
+        yield from _outline(root.children, 1, library.names) if root.children else ("  without content",)
 
 
 def _heading(dataset: Dataset, *, patient: bool) -> Iterator[str]:

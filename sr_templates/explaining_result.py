@@ -9,6 +9,7 @@ from typing import Final
 from sr_templates.codes import ANALYSIS_OUTCOME, OUTCOME
 from sr_templates.explaining_findings import INDENT, Names
 from sr_templates.reading import ContentItem
+from sr_templates.wording import OUTCOME_WORDS
 
 CAD_REPORT: Final = "111036"
 MEASUREMENT_REPORT: Final = "126000"
@@ -22,6 +23,7 @@ _PROBABILITY: Final = "111047"
 _MEASURED_FINDING: Final = "121071"
 _LANGUAGE: Final = "121049"
 _IMPRESSION: Final = "111034"
+_EVALUATIONS: Final = "C0034375"
 _COMPOSITE: Final = "111015"
 _ALGORITHM: Final = frozenset({"111001", "111002", "111003"})
 
@@ -42,6 +44,9 @@ _WITHOUT_FINDINGS: Final = {
 }
 NOTHING_CONCLUDED: Final = "nothing was analysed, so this is NOT a negative result"
 INCOMPLETE: Final = "not everything was analysed: no finding there does NOT mean that nothing is there"
+# Another maker may say what was found by evaluations alone, such as a BI-RADS category, and so may a radiologist.
+_NO_GROUPS: Final = "no measurement groups, which says nothing of findings"
+_NO_GROUPS_BUT_EVALUATIONS: Final = "no measurement groups; see the evaluations below"
 _NOT_ANALYSED: Final = frozenset({OUTCOME["not_analysed"].value, OUTCOME["failed"].value})
 
 
@@ -131,15 +136,24 @@ def _measured(root: ContentItem, names: Names) -> str:
     if groups:
         kinds = [finding.value if (finding := group.first(_MEASURED_FINDING)) else "" for group in groups]
         return _counted(kinds) + _where(groups, names) + _gravest(groups)
-    return "UNKNOWN: no findings in what could be read" if any(not_read(root)) else "no findings"
+    if any(not_read(root)):
+        return "UNKNOWN: no findings in what could be read"
+    if outcome is not None and outcome.value_code == OUTCOME["analysed"].value:
+        return _WITHOUT_FINDINGS["some" if _left_out(root) else "all"]
+    return _NO_GROUPS_BUT_EVALUATIONS if any(c.children for c in root.all_of(_EVALUATIONS)) else _NO_GROUPS
+
+
+def _left_out(root: ContentItem) -> bool:
+    """Whether our own sentences say of an image that it was not analysed."""
+    comments = "\n".join(item.value for item in root.walk() if item.value_type == "TEXT")
+    return any(words in comments for words in (OUTCOME_WORDS["not_analysed"], OUTCOME_WORDS["failed"]))
 
 
 def _measurement_cautions(root: ContentItem) -> Iterator[str]:
     outcome = _outcome(root)
     if outcome is not None and outcome.value_code in _NOT_ANALYSED:
         yield NOTHING_CONCLUDED
-    comments = "\n".join(item.value for item in root.walk() if item.value_type == "TEXT")
-    if (outcome is None or outcome.value_code not in _NOT_ANALYSED) and "NOT ANALYSED" in comments:
+    elif _left_out(root):
         yield INCOMPLETE
 
 
@@ -156,7 +170,7 @@ def untold(root: ContentItem) -> Iterator[ContentItem]:
     if root.concept_code == CAD_REPORT:
         yield from _untold_of_cad(root)
     else:
-        told = {_LANGUAGE, "111028", "126010", "C0034375"}
+        told = {_LANGUAGE, "111028", "126010", _EVALUATIONS}
         yield from (child for child in root.children if child.concept_code not in told)
         for container in root.all_of("126010"):
             yield from (child for child in container.children if child.concept_code != _GROUP)

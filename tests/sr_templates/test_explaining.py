@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -207,6 +208,72 @@ def test_an_image_that_was_left_out_is_a_caution(factory: SimpleNamespace) -> No
 def test_all_analysed_and_nothing_found_needs_no_caution(factory: SimpleNamespace) -> None:
     for kind in ("cad_sr", "measurement_sr"):
         assert result_of(words(factory.none_found(), kind).splitlines()) == ["Result: no findings"]
+
+
+def foreign_measurement_report(*evaluations: Dataset) -> Dataset:
+    """A TID 1500 report by someone else, who says what was found by evaluations alone."""
+    document, container, name = Dataset(), Dataset(), Dataset()
+    document.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
+    document.ValueType = "CONTAINER"
+    name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = "126000", "DCM", "Imaging Measurement Report"
+    document.ConceptNameCodeSequence = [name]
+    container.RelationshipType, container.ValueType = "CONTAINS", "CONTAINER"
+    title = Dataset()
+    title.CodeValue, title.CodingSchemeDesignator, title.CodeMeaning = "C0034375", "UMLS", "Qualitative Evaluations"
+    container.ConceptNameCodeSequence, container.ContentSequence = [title], list(evaluations)
+    document.ContentSequence = [container]
+    return document
+
+
+def test_a_report_that_finds_by_evaluations_alone_is_not_said_to_find_nothing() -> None:
+    suspicious = text_item("X", "BI-RADS", "5, highly suggestive of malignancy")
+    lines = explain(foreign_measurement_report(suspicious))
+    assert result_of(lines) == ["Result: no measurement groups; see the evaluations below"]
+    assert any("highly suggestive" in line for line in lines)
+    assert result_of(explain(foreign_measurement_report())) == [
+        "Result: no measurement groups, which says nothing of findings"
+    ]
+
+
+def test_a_failed_image_beside_analysed_ones_is_a_caution(factory: SimpleNamespace) -> None:
+    failed = factory.mammogram(2, "R", "MLO", outcome="failed", reason="out of memory", display=None)
+    report = factory.study_report((factory.mammogram(1, "R", "CC"), failed))
+    for kind in ("cad_sr", "measurement_sr"):
+        result, caution = result_of(words(report, kind).splitlines())
+        assert result == "Result: no findings where it was analysed"
+        assert "not everything was analysed" in caution
+
+
+def test_the_images_of_a_report_are_looked_through_once(
+    factory: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many findings there are: a hostile report may have thousands of both."""
+    walked: list[str] = []
+    walk = ContentItem.walk
+
+    def counted(item: ContentItem) -> Iterator[ContentItem]:
+        walked.append(item.concept_code)
+        return walk(item)
+
+    found = tuple(factory.finding(20 + n, 60) for n in range(9))
+    report = factory.study_report((factory.mammogram(1, "R", "CC", findings=found),))
+    monkeypatch.setattr(ContentItem, "walk", counted)
+    for kind in ("cad_sr", "measurement_sr"):
+        walked.clear()
+        assert words(report, kind).count("centre (") == len(found)
+        libraries = walked.count("111028")
+        # one walk of the library's own, and one as part of each walk of the whole tree
+        assert libraries == 1 + walked.count(walked_root(kind))
+
+
+def walked_root(kind: str) -> str:
+    return {"cad_sr": "111036", "measurement_sr": "126000"}[kind]
+
+
+def test_a_frame_is_found_before_other_frames_of_its_image(factory: SimpleNamespace) -> None:
+    said = words(factory.tomosynthesis(), "cad_sr")
+    assert "on image 2 (R CC frame 3), centre" in said
+    assert "on image 3 (R CC frame 7), centre" in said
 
 
 def test_every_kind_of_report_is_read_without_a_part_that_could_not_be(case: tuple[str, StudyReport]) -> None:

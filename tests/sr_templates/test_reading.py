@@ -19,6 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from sr_templates import reading
 from sr_templates.reading import MAX_DEPTH, MAX_ITEMS, SHORT_NAMES, ContentItem, read_tree
 from sr_templates.reading_attributes import (
     MAX_CHARACTERS,
@@ -139,6 +140,29 @@ def test_an_item_by_reference_says_what_it_refers_to() -> None:
     text = content_item("TEXT", TextValue="seen\nagain")
     read = read_tree(document(text, by_reference(1, 1), by_reference(1, 2))).children
     assert [item.value for item in read[1:]] == ["item 1.1 (Concept: seen)", "item 1.2 (Concept: seen)"]
+
+
+def test_a_long_chain_of_references_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[int, ...]] = []
+    look = reading._at  # what a step along a chain costs
+
+    def counted(root: ContentItem, position: tuple[int, ...]) -> ContentItem | None:
+        steps.append(position)
+        return look(root, position)
+
+    monkeypatch.setattr(reading, "_at", counted)
+    count = 300
+    chain = [by_reference(1, number + 1) for number in range(1, count + 1)]
+    values = [item.value for item in read_tree(document(*chain, content_item("TEXT", TextValue="the end"))).children]
+    assert values[:-1] == [f"item 1.{number + 1} (Concept: the end)" for number in range(1, count + 1)]
+    assert len(steps) == count
+
+
+def test_a_long_text_is_not_repeated_by_each_reference_to_it() -> None:
+    text = content_item("TEXT", TextValue="x" * 5000)
+    first, *others = read_tree(document(text, *[by_reference(1, 1)] * 3)).children
+    assert len(first.value) == 5000
+    assert all(len(item.value) < 300 and item.value.endswith("...)") for item in others)
 
 
 def test_references_to_nowhere_and_in_circles_end() -> None:
