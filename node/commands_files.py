@@ -119,6 +119,7 @@ def analyse(
         weights_dir=settings.models.weights_dir,
         results=variants,
         required_views=tuple(settings.completion.required_views),
+        occasion="command_line",
     )
     out.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {"studies": []}

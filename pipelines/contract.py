@@ -79,6 +79,8 @@ class AnalysisOptions:
         The share of each destination, so that none is left without a word on an image; empty: one gets all `results`.
     required_views : tuple of str
         ``"L-CC"``-style names; a breast that lacks one says so.
+    occasion : {"node", "command_line"}
+        What the run is for; the results of `mammonode analyse` have other UIDs than those that the node sends.
     """
 
     created_at: datetime
@@ -89,6 +91,7 @@ class AnalysisOptions:
     results: frozenset[ResultVariant] = plain_variants(*DEFAULT_KINDS)
     required_views: tuple[str, ...] = ("L-CC", "L-MLO", "R-CC", "R-MLO")
     profiles: frozenset[frozenset[ResultVariant]] = frozenset()
+    occasion: Literal["node", "command_line"] = "node"
 
     @property
     def destinations(self) -> frozenset[frozenset[ResultVariant]]:

@@ -198,6 +198,7 @@ def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> d
     return {
         "min_score": "" if options.min_score is None else repr(options.min_score),
         "required_views": " ".join(options.required_views),
+        "occasion": options.occasion,
         "outcomes": hashlib.sha256("\n".join(outcomes).encode()).hexdigest(),
     }
 

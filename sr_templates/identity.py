@@ -48,8 +48,9 @@ def _algorithm_parts(algorithm: ReportedAlgorithm) -> list[object]:
 def result_uid(report: StudyReport, role: str, *parts: str) -> UID:
     """Derive the UID of something in the results of `report`.
 
-    It depends on the inputs, the algorithms, the configuration and whether they succeeded; never on the clock. The
-    outcome is part of it because a study that failed and is retried must not answer under the UID of the failure.
+    It depends on the inputs, the algorithms, the configuration, whether they succeeded, and the device; never on the
+    clock. The outcome is part of it because a study that failed and is retried must not answer under the UID of the
+    failure; the device because an object names it, and two nodes that feed one PACS make two objects.
 
     Parameters
     ----------
@@ -71,18 +72,22 @@ def result_uid(report: StudyReport, role: str, *parts: str) -> UID:
         sorted((_algorithm_parts(algorithm) for algorithm in report.algorithms), key=repr),
         sorted(report.configuration.items()),
         [report.pipeline, report.revision, report.outcome],
-        [report.device.manufacturer, report.device.model_name, report.device.software_version],
+        _device_parts(report),
         role,
         parts,
     )
 
 
+def _device_parts(report: StudyReport) -> list[str]:
+    device = report.device
+    return [device.station_name, device.manufacturer, device.model_name, device.software_version]
+
+
 def device_uid(report: StudyReport) -> UID:
     """UID of the node with the weights it has now: other weights are another device (PS3.3 C.7.5.1, Device UID)."""
-    device = report.device
     return derive_uid(
         "device",
-        [device.station_name, device.manufacturer, device.model_name, device.software_version],
+        _device_parts(report),
         sorted([a.name, a.version, a.weights_sha256 or ""] for a in report.algorithms),
     )
 

@@ -366,6 +366,17 @@ def test_warming_up_runs_what_is_installed(tools: Any) -> None:
     assert models.detector.warm
 
 
+def test_the_command_line_makes_other_objects_than_the_node(tools: Any, make_mammogram: Any) -> None:
+    """They hold another time, so under the same UID a PACS would take one for the other, or refuse it."""
+    pipeline, study = MammographyPipeline(models=tools.FakeModels()), tools.study(make_mammogram())
+    uids = {
+        made.sop_instance_uid
+        for changes in ({}, {"occasion": "command_line"}, {"station_name": "OTHER"})
+        for made in pipeline.analyse(study, tools.options(results=plain_variants("cad_sr"), **changes)).objects
+    }
+    assert len(uids) == 3
+
+
 def test_real_objects_come_out_and_are_the_same_when_done_again(tools: Any, make_mammogram: Any) -> None:
     lesion = tools.breast_pixels("L", square=(30, 100, 54, 130))
     study = tools.study(make_mammogram("L-CC", pixels=lesion), make_mammogram("L-MLO"))

@@ -52,12 +52,13 @@ def test_no_uid_depends_on_the_clock(case: tuple[str, StudyReport]) -> None:
     assert uids(report) == uids(later)
 
 
-def test_a_revision_other_weights_or_settings_give_other_uids(case: tuple[str, StudyReport]) -> None:
+def test_a_revision_another_node_other_weights_or_settings_give_other_uids(case: tuple[str, StudyReport]) -> None:
     report = case[1]
     changed = [
         replace(report, revision=report.revision + 1),
         replace(report, configuration={"min_score": "0.4"}),
         replace(report, device=replace(report.device, software_version="0.2.0")),
+        replace(report, device=replace(report.device, station_name="NODE2")),
     ]
     changed += [
         replace(report, algorithms=tuple(replace(a, **{field: value}) for a in report.algorithms))
