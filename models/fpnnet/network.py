@@ -11,6 +11,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
 
@@ -88,6 +89,15 @@ class ChannelTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torch
         return image, target
 
 
+class ExactRPNHead(RPNHead):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's, its answers in float32: a box decoded in bfloat16 lies on a grid of 8 pixels beyond pixel 1024."""
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return objectness and box deltas of each level."""
+        objectness, deltas = super().forward(features)
+        return [values.float() for values in objectness], [values.float() for values in deltas]
+
+
 class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
     """Faster R-CNN of the paper: ResNet-50, FPN, classes `CLASSES`.
 
@@ -107,10 +117,12 @@ class FPNNet(FasterRCNN):  # type: ignore[misc]  # torchvision has no types
         backbone = resnet_fpn_backbone(
             backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
         )
+        anchors = AnchorGenerator(ANCHOR_SIZES_PX, (ASPECT_RATIOS,) * len(ANCHOR_SIZES_PX))
         super().__init__(
             backbone,
             num_classes=len(CLASSES),
-            rpn_anchor_generator=AnchorGenerator(ANCHOR_SIZES_PX, (ASPECT_RATIOS,) * len(ANCHOR_SIZES_PX)),
+            rpn_anchor_generator=anchors,
+            rpn_head=ExactRPNHead(backbone.out_channels, anchors.num_anchors_per_location()[0]),
             rpn_pre_nms_top_n_train=500,
             rpn_post_nms_top_n_train=200,
             rpn_post_nms_top_n_test=PROPOSALS,
