@@ -4,7 +4,8 @@ Sizes and numbers follow the ACR BI-RADS Atlas, 5th edition 2013, mammography, s
 0.5 mm, round up to 1 mm, coarse above 1 mm when they coalesce, fine pleomorphic and fine linear below 0.5 mm wide;
 grouped means at least five within 1 cm and reaches to 2 cm, regional beyond 2 cm. Malignant grains on screen-film
 mammograms measure about 0.2 to 0.5 mm and vary within a group; benign ones are larger and alike (Le Gal et al., J
-Radiol 57 (1976) 259; Sickles, Radiology 160 (1986) 289).
+Radiol 57 (1976) 259; Sickles, Radiology 160 (1986) 289). Of the pleomorphic grains here, lobes and all, one in
+four is wider than 0.5 mm and one in a hundred wider than 1 mm.
 """
 
 from __future__ import annotations

@@ -180,6 +180,7 @@ class CropSampler:
         out = np.clip(np.maximum(out, 0.0) ** exponent * gain + lift, 0.0, 1.0)
         out[air] = 0.0
         boxes = np.array([box for box, _ in truth], dtype=np.float32).reshape(-1, 4) * np.float32(scale)
+        boxes = np.clip(boxes, 0.0, side)  # rounded to float32, an edge may lie just beyond the crop's
         if rng.random() < 0.5:
             out, grains = out[:, ::-1], grains[:, ::-1]
             boxes = np.stack([side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], axis=1)

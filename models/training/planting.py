@@ -54,6 +54,7 @@ class Planted:
 def noise_level(exposure: Exposure, centre_px: tuple[float, float]) -> float:
     """Standard deviation of what is finer than a grain, around a place; from the median, so grains do not count.
 
+    Of white noise it is 0.94 to 0.99 at 0.1 to 0.05 mm, and 0.86 at 0.2 mm, where part is as coarse as a grain.
     Never below a quarter of a step of 8 bits, which is what rounding leaves of no noise at all.
     """
     pixels, spacing_mm = exposure.pixels, exposure.spacing_mm
