@@ -5,7 +5,8 @@
     ModelError
     ├── WeightsMissing       no weights file in the bundle: the model is "not attempted"
     ├── WeightsMismatch      the file's SHA-256 is not the one in metadata.json: likewise
-    └── DeviceOutOfMemory    did not fit on the device, nor on the CPU
+    ├── DeviceOutOfMemory    did not fit on the device, nor on the CPU
+    └── TrainingRefused      a run that cannot begin or go on as asked
 """
 
 
@@ -23,3 +24,7 @@ class WeightsMismatch(ModelError):
 
 class DeviceOutOfMemory(ModelError):
     """The input fits neither the accelerator nor, after one more try, the CPU."""
+
+
+class TrainingRefused(ModelError, ValueError):
+    """A training run cannot begin, or go on, with what it was given; the message says what is wrong with it."""

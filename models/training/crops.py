@@ -195,7 +195,7 @@ class CropSampler:
             pixels=np.ascontiguousarray(out, dtype=np.float32),
             boxes=np.ascontiguousarray(boxes[kept], dtype=np.float32),
             labels=tuple(truth[int(index)][1] for index in kept),
-            calcium=np.ascontiguousarray(grains, dtype=np.float32),
+            calcium=np.array(grains, dtype=np.float32, order="C"),  # resampled, it may be read-only
         )
 
 

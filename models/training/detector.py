@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from models.errors import TrainingRefused
 from models.fpnnet.network import CLASSES, FPNNet
 from models.training.contract import TrainingImage
 from models.training.crops import Crop, CropSampler
@@ -139,7 +140,8 @@ class DetectorTraining:
         tell : callable
             Given the step and its losses after every step.
         until : callable
-            Asked after every step; a checkpoint is written before stopping.
+            Asked after every step but the last, once what is due at the step is done; a checkpoint is written before
+            stopping.
         """
         saved_s = time.monotonic()
         while self.step < self.plan.steps:
@@ -148,6 +150,8 @@ class DetectorTraining:
                 losses = self._one_step(crops)
                 self.step += 1
                 tell(self.step, losses)
+                if self.step == end:
+                    break  # what is due now belongs to this step, and into its checkpoint
                 if time.monotonic() - saved_s > self.plan.save_every_s:
                     self._save()
                     saved_s = time.monotonic()
@@ -160,6 +164,11 @@ class DetectorTraining:
                 self._validate()
             self._save()
             saved_s = time.monotonic()
+            if self.step < self.plan.steps and until():
+                return False
+        if self.best is None:  # taken up again with fewer steps than were done
+            self._validate()
+            self._save()
         return True
 
     def _next_event(self) -> int:
@@ -180,6 +189,8 @@ class DetectorTraining:
         yield from loader
 
     def _one_step(self, crops: list[Crop]) -> dict[str, float]:
+        # Anchors and proposals are sampled by lot: the same ones at a step, whether the run was broken off or not.
+        torch.manual_seed(1_000_003 * self.plan.seed + self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self._network.train()
@@ -290,7 +301,7 @@ class DetectorTraining:
         content = torch.load(path, map_location=self._device, weights_only=True)
         differing = [name for name in FIXED if content["plan"][name] != getattr(self.plan, name)]
         if differing:
-            raise ValueError(f"the run in {self.directory} was begun with another {' and '.join(differing)}")
+            raise TrainingRefused(f"the run in {self.directory} was begun with another {' and '.join(differing)}")
         self.step = int(content["step"])
         self._network.load_state_dict(content["network"])
         self._average = content["average"]

@@ -78,7 +78,7 @@ def test_crops_are_as_said_and_boxes_lie_within(spacing_mm: float) -> None:
     for crop in crops:
         assert crop.pixels.shape == crop.calcium.shape == (96, 96)
         assert crop.pixels.dtype == crop.calcium.dtype == crop.boxes.dtype == np.float32
-        assert 0.0 <= crop.pixels.min() and crop.pixels.max() <= 1.0
+        assert crop.pixels.min() >= 0.0 and crop.pixels.max() <= 1.0
         assert crop.boxes.shape == (len(crop.labels), 4)
         assert (crop.boxes >= 0.0).all() and (crop.boxes <= 96.0).all()
         assert (crop.boxes[:, 2:] - crop.boxes[:, :2] >= MIN_SIDE_PX).all()
@@ -132,7 +132,7 @@ def test_the_scale_is_that_of_the_plan_whatever_the_spacing_of_the_image() -> No
         whole = [
             sorted((box[2] - box[0], box[3] - box[1]))
             for box in np.concatenate([drawn.draw(number).boxes for number in range(80)])
-            if 0.5 < box[:2].min() and box[2:].max() < 95.5
+            if box[:2].min() > 0.5 and box[2:].max() < 95.5
         ]
         assert len(whole) > 20
         expected = sorted((32 * spacing_mm / 0.1, 20 * spacing_mm / 0.1))

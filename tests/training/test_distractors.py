@@ -1,4 +1,4 @@
-"""Distractors change what they say and nothing else, on any image, and none is a group that a box would be wanted for."""
+"""Distractors change what they say and nothing else, on any image; none is a group that wants a box."""
 
 from __future__ import annotations
 
