@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from models.bundle import build_network
+from models.errors import TrainingRefused
 from models.fpnnet.gate import Gate
 from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
@@ -17,7 +21,7 @@ from models.metadata import bundle_dir, bundle_metadata, read_metadata
 from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
 from models.training.detector import BEST, DetectorTraining, TrainPlan
-from models.training.gate import GateFigures, GatePlan, choose_threshold, train_gate
+from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_threshold, train_gate
 from models.training.planted_views import planted_pairs
 from models.training.validation import ValidationView, operating_score, view_of, views_of
 from models.weights import write_weights
@@ -69,8 +73,8 @@ def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
 
     Raises
     ------
-    ValueError
-        Nothing in the file fits.
+    TrainingRefused
+        Nothing in the file fits, or it is not safetensors.
     """
     torch.manual_seed(seed)
     metadata = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json")
@@ -101,10 +105,13 @@ def train(
 
     Raises
     ------
-    ValueError
-        There is nothing to train or to validate on, or the run in `directory` was begun with another plan.
+    TrainingRefused
+        There is nothing to validate on, `backbone` is no such file, or the run in `directory` was begun with another
+        plan.
     """
     views = _views(data, plan.seed)
+    if not _has_normals(views):
+        raise TrainingRefused("the validation split has no normal image that lesions can be planted in: see plantable")
     network = new_network(plan.seed, backbone)
     sampler = CropSampler(_groups(data), crops, plan.seed)
     normals = [image for image in (*data.train, *data.phantoms[:2]) if image.plantable]
@@ -112,8 +119,9 @@ def train(
     if not run.run(tell, until):
         return None
     gate = train_gate(run.batches, gate_plan, device=torch.device(plan.device), seed=plan.seed, tell=tell_gate).cpu()
+    gate = gate.half().float()  # as it will be stored, so that its threshold is right to the last digit
     more = tuple(view for round_ in range(GATE_ROUNDS) for view in _views(data, plan.seed + 1 + round_))
-    figures = choose_threshold(gate, more, gate_plan.recall)
+    figures = choose_threshold(gate, more if _has_normals(more) else views, gate_plan.recall)
     return _export(directory, gate, figures, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
 
 
@@ -139,7 +147,9 @@ def _export(directory: Path, gate: Gate, passed: GateFigures, views: Sequence[Va
     network.load_state_dict(weights)
     score = operating_score(network.detector.eval(), views, torch.device("cpu"), OPERATING_RATE)
     metadata = bundle_metadata(NAME)
-    metadata["operating_point"] |= {"score_threshold": round(score, 3), "gate_threshold": passed.threshold}
+    # Rounded up: rounded down, it would let in the very false positive that it was set to.
+    at = math.ceil(1000.0 * score - ROUNDING) / 1000.0
+    metadata["operating_point"] |= {"score_threshold": at, "gate_threshold": passed.threshold}
     metadata["training_data"] = recipe.note
     metadata["licence"] = "that of the images it was trained on; see training_data"
     metadata["training"] = {
@@ -165,7 +175,9 @@ def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence
     named = {**figures, "gate_recall": passed.recall, "gate_looked_at": passed.looked_at}
     return {
         "note": on,
-        "figures": [{"name": name, "value": round(value, 4), "on": on} for name, value in named.items()],
+        "figures": [
+            {"name": name, "value": round(value, 4), "on": on} for name, value in named.items() if math.isfinite(value)
+        ],
     }
 
 
@@ -185,17 +197,20 @@ def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
         again = planted_pairs(images, seed + 1000 * round_)
         planted += tuple(view_of(pair.planted, spacing_mm, normal=False) for pair in again)
     real = tuple(view_of(image, spacing_mm, normal=False) for image in data.val if image.lesions)
-    if not any(view.normal for view in planted):
-        raise ValueError("the validation split has no normal image that lesions may be planted in")
     return planted + real
 
 
-def _load_backbone(network: FPNNet, path: Path) -> None:
-    from safetensors.torch import load_file  # noqa: PLC0415  only where a site brings its own
+def _has_normals(views: Sequence[ValidationView]) -> bool:
+    return any(view.normal for view in views)
 
+
+def _load_backbone(network: FPNNet, path: Path) -> None:
     own = network.backbone.body.state_dict()
-    given = {name.removeprefix("backbone.body."): value for name, value in load_file(path).items()}
+    try:
+        given = {name.removeprefix("backbone.body."): value for name, value in load_file(path).items()}
+    except SafetensorError as error:
+        raise TrainingRefused(f"{path.name} is not safetensors: {error}") from error
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
-        raise ValueError(f"{path.name} holds no layer of a ResNet-50 with torchvision's names")
+        raise TrainingRefused(f"{path.name} holds no layer of a ResNet-50 with torchvision's names")
     network.backbone.body.load_state_dict(fitting, strict=False)

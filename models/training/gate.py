@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,12 @@ from models.training.validation import ValidationView
 
 POSITIVE: Final = 2.0
 """Weight of cells with a cluster: a miss of the gate is final, a false alarm costs time."""
+
+MARGIN: Final = 5e-5
+"""By which a lesion that sets the threshold passes at least: the same arithmetic elsewhere ends in other digits."""
+
+ROUNDING: Final = 1e-9
+"""So that 1 of 10 lesions may be lost at a recall of 0.9, which is not a binary number."""
 
 FIRST_CROP: Final = 10_000_000
 """The gate sees other crops than the detector."""
@@ -108,8 +115,8 @@ def choose_threshold(gate: Gate, views: Sequence[ValidationView], recall: float)
         if view.normal:
             normal.append(F.max_pool2d(probability[None, None], CORE_CELLS, ceil_mode=True).flatten())
     ordered = sorted(peaks)
-    lost = int((1.0 - recall) * len(ordered))
-    threshold = round(max(ordered[lost] - 5e-5, 0.0), 4)
+    lost = int((1.0 - recall) * len(ordered) + ROUNDING)
+    threshold = max(math.floor((ordered[lost] - MARGIN) * 10_000), 0) / 10_000
     asked = torch.cat(normal)
     return GateFigures(
         threshold=threshold,
@@ -129,7 +136,9 @@ def _cells(crop: Crop) -> Tensor:
 
 def _inside(box: BoxPx) -> tuple[slice, slice]:
     x0, y0, x1, y1 = box
-    return (
-        slice(int(y0 // CELL_PX), max(int(-(-y1 // CELL_PX)), int(y0 // CELL_PX) + 1)),
-        slice(int(x0 // CELL_PX), max(int(-(-x1 // CELL_PX)), int(x0 // CELL_PX) + 1)),
-    )
+    return _span(y0, y1), _span(x0, x1)
+
+
+def _span(low_px: float, high_px: float) -> slice:
+    first = max(int(low_px // CELL_PX), 0)  # an edge rounded below 0 would count from the other end
+    return slice(first, max(int(-(-high_px // CELL_PX)), first + 1))
