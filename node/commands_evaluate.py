@@ -45,11 +45,12 @@ def evaluate_fpnnet(
 ) -> None:
     """Evaluate FPNNet, write the report and print its main figures."""
     entries = [entry for entry in read_manifest(manifest) if split is None or entry.split == split]
-    detector = _detector(device, weights_dir)
-    classifier = _classifier(device, weights_dir) if second_opinion else None
     cases = planted_cases(entries, seed, phantoms) if planted else manifest_cases(entries)
     if not cases:
-        raise ManifestInvalid((f"no image to evaluate on in split {split}",))
+        what = "no image that lesions may be planted in (plantable)" if planted else "no image"
+        raise ManifestInvalid((f"{what} is in {_of_split(split)}; see docs/MANIFEST.md",))
+    detector = _detector(device, weights_dir)
+    classifier = _classifier(device, weights_dir) if second_opinion else None
     images = _named_apart(run(cases, detector, classifier, shown))
     threshold = detector.identity.operating_point[SCORE_THRESHOLD]
     evaluation = evaluate(
@@ -95,11 +96,14 @@ def _named_apart(images: tuple[EvaluatedImage, ...]) -> list[EvaluatedImage]:
 
 
 def _note(manifest: Path, entries: list[ManifestImage], split: Split | None, *, planted: bool, phantoms: int) -> str:
-    of_split = "all splits" if split is None else f"split {split}"
+    count = sum(entry.plantable for entry in entries) if planted else len(entries)
     kind = "each normal image as it is and with simulated calcifications planted" if planted else "as labelled"
-    return f"{manifest.name}, {of_split}, {len(entries)} images, {kind}" + (
-        f"; {phantoms} phantoms" if phantoms else ""
-    )
+    of_phantoms = f"; {phantoms} phantoms likewise" if planted and phantoms else ""
+    return f"{manifest.name}, {_of_split(split)}, {count} images, {kind}{of_phantoms}"
+
+
+def _of_split(split: Split | None) -> str:
+    return "all splits" if split is None else f"split {split}"
 
 
 def _summary(evaluation: Evaluation) -> list[str]:

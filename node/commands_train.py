@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final, Literal, NoReturn, TypeVar
@@ -15,6 +16,7 @@ from typing import Final, Literal, NoReturn, TypeVar
 import typer
 from tqdm import tqdm
 
+from models.errors import TrainingRefused
 from models.registry import resolve_device
 from models.training.contract import Medium
 from models.training.crops import CropPlan
@@ -22,6 +24,7 @@ from models.training.detector import Precision, TrainPlan
 from models.training.fpnnet import DetectorData, train
 from models.training.gate import GatePlan
 from models.training.phantoms import phantom_images
+from pipelines.errors import MammonodeError
 from pipelines.training import load_splits
 
 LOSSES: Final = "losses.csv"
@@ -32,6 +35,10 @@ LOSSES_EVERY: Final = 20
 """Steps whose mean is one row."""
 
 Item = TypeVar("Item")
+
+
+class CannotTrain(MammonodeError):
+    """A run cannot begin, or go on, with what it was given; the message says what is wrong with it."""
 
 
 def train_fpnnet(
@@ -59,22 +66,25 @@ def train_fpnnet(
     crops = CropPlan() if distractors else CropPlan(distractors=0.0)
     gate_plan = GatePlan(steps=max(1, round(GATE_SHARE * plan.steps)))
     with (
+        _stopping(minutes) as stop,
         tqdm(total=plan.steps, unit="step", desc="detector", smoothing=0.05) as bar,
         tqdm(total=gate_plan.steps, unit="step", desc="gate    ", smoothing=0.05) as gate_bar,
     ):
-        bundle = train(
-            data,
-            out,
-            plan=plan,
-            crops=crops,
-            gate_plan=gate_plan,
-            backbone=backbone,
-            tell_gate=lambda step, loss: _advance(gate_bar, step, loss),
-            tell=_Log(out / LOSSES, bar),
-            until=_stop_when(minutes),
+        bundle = _trained(
+            lambda: train(
+                data,
+                out,
+                plan=plan,
+                crops=crops,
+                gate_plan=gate_plan,
+                backbone=backbone,
+                tell_gate=lambda step, loss: _advance(gate_bar, step, loss, stop),
+                tell=_Log(out / LOSSES, bar),
+                until=stop,
+            )
         )
     if bundle is None:
-        typer.echo(f"stopped before the last step; the same command goes on from the checkpoint in {out}")
+        typer.echo(f"stopped before the end; the same command goes on from the checkpoint in {out}")
         raise typer.Exit(3)
     typer.echo(f"weights and metadata: {bundle}")
     typer.echo(
@@ -129,26 +139,49 @@ class _Log:
         self._count = 0
 
 
-def _advance(bar: tqdm[NoReturn], step: int, loss: float) -> None:
+def _advance(bar: tqdm[NoReturn], step: int, loss: float, stop: _Stop) -> None:
     bar.n = step
     bar.set_postfix(loss=f"{loss:.3f}")
+    if stop.asked:
+        raise _GateStopped
 
 
-def _stop_when(minutes: float | None) -> Callable[[], bool]:
+def _trained(run: Callable[[], Path | None]) -> Path | None:
+    try:
+        return run()
+    except _GateStopped:
+        return None
+    except TrainingRefused as error:
+        raise CannotTrain(str(error)) from error
+
+
+class _GateStopped(Exception):
+    """The gate takes minutes and has no checkpoint: it is begun anew."""
+
+
+@dataclass(slots=True)
+class _Stop:
     """True from the first SIGINT or SIGTERM on, or when the time is up."""
-    end_s = None if minutes is None else time.monotonic() + 60.0 * minutes
-    asked = False
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+    end_s: float | None
+    asked: bool = False
+
+    def __call__(self) -> bool:
+        return self.asked or (self.end_s is not None and time.monotonic() > self.end_s)
+
+    def ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one ends at once
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    parent = os.getpid()
 
-    def stop() -> bool:
-        return os.getpid() == parent and (asked or (end_s is not None and time.monotonic() > end_s))
-
-    return stop
+@contextmanager
+def _stopping(minutes: float | None) -> Iterator[_Stop]:
+    """Take signals as a wish to stop, as long as it lasts."""
+    stop = _Stop(end_s=None if minutes is None else time.monotonic() + 60.0 * minutes)
+    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

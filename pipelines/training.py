@@ -58,7 +58,8 @@ def load_splits(manifest: Path, *, medium: Medium | None, progress: Progress[Man
     chosen = {split: [entry for entry in entries if entry.split == split] for split in SPLITS}
     missing = [split for split in SPLITS if not chosen[split]]
     if missing:
-        raise ManifestInvalid(tuple(f"no image is in split {split}; see docs/MANIFEST.md" for split in missing))
+        what = "no image" if medium is None else f"no {medium} image"
+        raise ManifestInvalid(tuple(f"{what} is in split {split}; see docs/MANIFEST.md" for split in missing))
     loaded = {
         split: tuple(load_image(entry) for entry in progress(found, len(found), f"reading {split}"))
         for split, found in chosen.items()
