@@ -20,9 +20,10 @@ from models.errors import TrainingRefused
 from models.registry import resolve_device
 from models.training.contract import Medium
 from models.training.crops import CropPlan
-from models.training.detector import Precision, TrainPlan
+from models.training.detector import TrainPlan
 from models.training.fpnnet import DetectorData, train
 from models.training.gate import GatePlan
+from models.training.loop import Precision
 from models.training.phantoms import phantom_images
 from pipelines.errors import MammonodeError
 from pipelines.training import load_splits

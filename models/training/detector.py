@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -23,11 +19,18 @@ from models.errors import TrainingRefused
 from models.fpnnet.network import CLASSES, FPNNet
 from models.training.contract import TrainingImage
 from models.training.crops import Crop, CropSampler
+from models.training.loop import (
+    BEST,
+    CHECKPOINT,
+    LOG,
+    Precision,
+    add_to_average,
+    append_row,
+    arithmetic,
+    learning_rate,
+    write_checkpoint,
+)
 from models.training.validation import ValidationFigures, ValidationView, find_false_positives, validate
-
-CHECKPOINT: Final = "checkpoint.pt"
-BEST: Final = "best.pt"
-LOG: Final = "log.csv"
 
 GRAIN_LOSS: Final = 1.0
 """Weight of the grain map's loss beside those of Faster R-CNN."""
@@ -40,8 +43,6 @@ GRAIN_POSITIVE: Final = 4.0
 
 FIXED: Final = ("batch", "weight_decay", "seed")
 """What of a plan may not change when a run is taken up again. More or fewer steps may be: the learning rate follows."""
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,7 @@ class DetectorTraining:
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self._network.train()
-        with self._autocast():
+        with arithmetic(self._device, self.plan.precision):
             losses = self._losses(crops)
             total = torch.stack(list(losses.values())).sum()
         self._optimiser.zero_grad(set_to_none=True)
@@ -202,7 +203,7 @@ class DetectorTraining:
         parameters = [value for group in self._optimiser.param_groups for value in group["params"]]
         nn.utils.clip_grad_norm_(parameters, 5.0)
         self._optimiser.step()
-        self._average_weights()
+        add_to_average(self._average, self._network.state_dict(), share=self.plan.average, step=self.step)
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _losses(self, crops: list[Crop]) -> dict[str, Tensor]:
@@ -234,24 +235,7 @@ class DetectorTraining:
 
     def _learning_rate(self) -> float:
         plan = self.plan
-        rise = min(1.0, (self.step + 1) / max(plan.warm_up_steps, 1))
-        return plan.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * self.step / plan.steps))
-
-    def _average_weights(self) -> None:
-        share = min(self.plan.average, (1.0 + self.step) / (10.0 + self.step))
-        current = self._network.state_dict()
-        floating = [name for name, value in current.items() if value.is_floating_point()]
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                [self._average[name] for name in floating], [current[name] for name in floating], 1 - share
-            )
-            for name in current.keys() - set(floating):
-                self._average[name].copy_(current[name])
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.plan.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16)
+        return learning_rate(self.step, steps=plan.steps, highest=plan.learning_rate, warm_up_steps=plan.warm_up_steps)
 
     def averaged(self) -> FPNNet:
         """Return a copy of the network with the averaged weights, ready to predict."""
@@ -265,21 +249,17 @@ class DetectorTraining:
         return network.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[no-any-return]  # FPNNet inherits from what torchvision leaves untyped
 
     def _mine(self) -> None:
-        with self._autocast():
+        with arithmetic(self._device, self.plan.precision):
             self._sampler.mined = find_false_positives(self.averaged(), self._normals, self._device)
 
     def _validate(self) -> None:
-        with self._autocast():
+        with arithmetic(self._device, self.plan.precision):
             figures = validate(self.averaged(), self._views, self._device)
-        new = not (self.directory / LOG).exists()
-        with (self.directory / LOG).open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["step", *asdict(figures)])
-            if new:
-                writer.writeheader()
-            writer.writerow({"step": self.step, **asdict(figures)})
+        append_row(self.directory / LOG, {"step": self.step, **asdict(figures)})
         if self.best is None or figures.rank > self.best.rank:
             self.best = figures
-            _write(self.directory / BEST, {"network": self._average, "step": self.step, "figures": asdict(figures)})
+            content = {"network": self._average, "step": self.step, "figures": asdict(figures)}
+            write_checkpoint(self.directory / BEST, content)
 
     def _save(self) -> None:
         content = {
@@ -292,7 +272,7 @@ class DetectorTraining:
             "best": None if self.best is None else asdict(self.best),
             "mined": {name: torch.from_numpy(places) for name, places in self._sampler.mined.items()},
         }
-        _write(self.directory / CHECKPOINT, content)
+        write_checkpoint(self.directory / CHECKPOINT, content)
 
     def _resume(self) -> None:
         path = self.directory / CHECKPOINT
@@ -320,12 +300,3 @@ class _Crops(Dataset[Crop]):
 
     def __getitem__(self, number: int) -> Crop:
         return self._sampler.draw(number)
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint so that a crash leaves the old one or the new one."""
-    partial = path.with_name(path.name + ".part")
-    torch.save(content, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -20,8 +20,9 @@ from models.fpnnet.search import GatedFPNNet
 from models.metadata import bundle_dir, bundle_metadata, read_metadata
 from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
-from models.training.detector import BEST, DetectorTraining, TrainPlan
+from models.training.detector import DetectorTraining, TrainPlan
 from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_threshold, train_gate
+from models.training.loop import BEST
 from models.training.planted_views import planted_pairs
 from models.training.validation import ValidationView, operating_score, view_of, views_of
 from models.weights import write_weights
