@@ -1,4 +1,4 @@
-"""The network: ResNet-18 up to its last stage, spatial pyramid pooling, one linear layer."""
+"""The network: detail in units of noise, ResNet-18 up to its last stage, spatial pyramid pooling, one linear layer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
+
+from models.channels import channels
 
 CLASSES = ("benign", "malignant")
 
@@ -58,7 +60,7 @@ class SPPNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the last feature map, ``(n, 512, rows / 32, columns / 32)``, of grey images ``(n, rows, columns)``."""
-        values = images[:, None].expand(-1, 3, -1, -1)
+        values = torch.stack([channels(image) for image in images])
         values = self.maxpool(self.relu(self.bn1(self.conv1(values))))
         return self.layer4(self.layer3(self.layer2(self.layer1(values))))  # type: ignore[no-any-return]  # nn.Module
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from models.channels import channels
 from models.sppnet.network import SpatialPyramidPooling, SPPNet
 from models.sppnet.predict import SPPNetPredictor
 from tests.models.builders import noise_image
@@ -32,8 +33,33 @@ def test_with_equal_weights_the_last_feature_map_is_resnet18s(sppnet: SPPNet) ->
     reference.layer4.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     images = torch.from_numpy(noise_image(96, 64).pixels)[None]
     with torch.inference_mode():
-        reference(images[:, None].expand(-1, 3, -1, -1))
+        reference(channels(images[0])[None])
         torch.testing.assert_close(sppnet.features(images), seen[0])
+
+
+def test_detail_counts_in_units_of_its_noise_whatever_the_contrast(sppnet: SPPNet) -> None:
+    """Half the contrast about the same brightness is the same film under another window: the map hardly changes."""
+    image = torch.from_numpy(noise_image(96, 96).pixels)
+    flat, half = torch.full_like(image, 0.5), 0.25 + 0.5 * image
+    with torch.inference_mode():
+        of_image, of_half, of_flat = sppnet.features(torch.stack([image, half, flat]))
+    assert float((of_image - of_half).abs().mean()) < 0.5 * float((of_image - of_flat).abs().mean())
+
+
+def test_in_half_precision_the_channels_stay_exact(sppnet: SPPNet) -> None:
+    images = torch.from_numpy(noise_image(64, 64).pixels)[None]
+    seen: list[torch.Tensor] = []
+    handle = sppnet.conv1.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        sppnet(images)
+    handle.remove()
+    assert seen[0].dtype == torch.float32 and torch.equal(seen[0][0], channels(images[0]))
+
+
+def test_images_of_a_batch_do_not_change_each_other(sppnet: SPPNet) -> None:
+    images = torch.stack([torch.from_numpy(noise_image(64, 64, seed=seed).pixels) for seed in (1, 2)])
+    with torch.inference_mode():
+        torch.testing.assert_close(sppnet(images)[1:], sppnet(images[1:]))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 7), (73, 28)])
