@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,10 @@ Image = NDArray[np.float32]
 Drawer = Callable[[np.random.Generator, Exposure], None]
 
 SPARSE_PER_CM2: Final = 0.7
-"""Dust and single grains are drawn no denser: five within 1 cm would be a group."""
+"""Dust and single grains are drawn no denser."""
+
+APART_MM: Final = 4.0
+"""Nor closer to each other: of two grains a place, fewer than five are then within 1 cm, which would be a group."""
 
 METAL: Final = 1.0
 """Brightness of metal and lead, which stop the beam."""
@@ -46,8 +50,7 @@ def draw_distractors(rng: np.random.Generator, exposure: Exposure, medium: Mediu
 def _dust(rng: np.random.Generator, exposure: Exposure) -> None:
     """Specks on the film or the screen: sharp, one or two pixels, bright or dark, not blurred as the breast is."""
     pixels = exposure.pixels
-    for _ in range(_sparse_count(rng, exposure)):
-        x, y = int(rng.integers(pixels.shape[1])), int(rng.integers(pixels.shape[0]))
+    for x, y in _sparse_places(rng, exposure).astype(int):
         side = int(rng.integers(1, 3))
         strength = rng.uniform(0.05, 0.5) * (1.0 if rng.random() < 0.6 else -1.0)
         pixels[y : y + side, x : x + int(rng.integers(1, 3))] += np.float32(strength)
@@ -93,11 +96,12 @@ def _vessel(rng: np.random.Generator, exposure: Exposure) -> None:
 
 def _single_grains(rng: np.random.Generator, exposure: Exposure) -> None:
     """One or two grains apart: real, and no group."""
-    pixels = exposure.pixels
-    for _ in range(_sparse_count(rng, exposure)):
-        centre = rng.uniform(0.0, 1.0, size=2) * pixels.shape[::-1]
+    for centre in _sparse_places(rng, exposure):
         made = fewer(make_cluster(rng, "benign" if rng.random() < 0.7 else "malignant"), int(rng.integers(1, 3)))
-        _add_calcium(exposure, made.grains, (float(centre[0]), float(centre[1])))
+        first = np.append(made.grains[0].balls_mm[0, :2], 0.0)
+        about = [replace(grain, balls_mm=grain.balls_mm - first) for grain in made.grains]
+        near = [grain for grain in about if np.hypot(*grain.balls_mm[0, :2]) < APART_MM / 2]
+        _add_calcium(exposure, near, (float(centre[0]), float(centre[1])))
 
 
 def _skin_marker(rng: np.random.Generator, exposure: Exposure) -> None:
@@ -177,9 +181,16 @@ KINDS: Final[dict[str, dict[Medium, float]]] = {
 }
 
 
-def _sparse_count(rng: np.random.Generator, exposure: Exposure) -> int:
+def _sparse_places(rng: np.random.Generator, exposure: Exposure) -> NDArray[np.float64]:
+    """Places at least `APART_MM` from each other, evenly drawn, shape ``(n, 2)``: x, y in pixels."""
+    size_px = np.array(exposure.pixels.shape[::-1])
     area_cm2 = exposure.pixels.size * (exposure.spacing_mm / 10.0) ** 2
-    return 1 + int(rng.poisson(rng.uniform(0.0, SPARSE_PER_CM2) * area_cm2))
+    wanted = 1 + int(rng.poisson(rng.uniform(0.0, SPARSE_PER_CM2) * area_cm2))
+    places: list[NDArray[np.float64]] = []
+    for place in rng.uniform(0.0, 1.0, size=(wanted, 2)) * size_px:
+        if all(np.hypot(*(place - other)) * exposure.spacing_mm >= APART_MM for other in places):
+            places.append(place)
+    return np.array(places)
 
 
 def _curve(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.training import distractors
 from models.training.contract import MEDIA, Medium
-from models.training.distractors import DRAWERS, KINDS, SPARSE_PER_CM2, draw_distractors
+from models.training.distractors import APART_MM, DRAWERS, KINDS, SPARSE_PER_CM2, draw_distractors
 from models.training.grains import Grain
 from models.training.looks import Exposure, draw_look
 from models.training.planting import AIR
@@ -99,21 +99,25 @@ def test_calcium_is_in_the_breast_only(kind: str) -> None:
     assert AIR > 0
 
 
-def test_single_grains_are_one_or_two_at_a_place_and_the_places_are_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
+def test_single_grains_are_one_or_two_at_a_place_and_never_make_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, float, float]] = []
 
-    def note(_: Exposure, grains: tuple[Grain, ...], __: tuple[float, float]) -> None:
-        drawn.append(len(grains))
+    def note(_: Exposure, grains: list[Grain], centre: tuple[float, float]) -> None:
+        assert all(np.hypot(*grain.balls_mm[0, :2]) <= APART_MM / 2 for grain in grains)
+        drawn.append((len(grains), *centre))
 
     monkeypatch.setattr(distractors, "_add_calcium", note)
-    side, rounds = 400, 100
+    side, rounds, counts = 400, 100, 0
     exposure = exposure_of(tissue_image(side, side))
     for seed in range(rounds):
+        drawn.clear()
         DRAWERS["single grains"](np.random.default_rng(seed), exposure)
-    assert set(drawn) == {1, 2}
-    area_cm2 = (side / 100) ** 2
-    places = (len(drawn) / rounds - 1) / area_cm2
-    assert places == pytest.approx(SPARSE_PER_CM2 / 2, rel=0.2)
+        counts += len(drawn)
+        assert {count for count, _, _ in drawn} <= {1, 2}
+        places_mm = np.array([place for _, *place in drawn]) * exposure.spacing_mm
+        assert all(np.hypot(*(one - other)) >= APART_MM for one, other in combinations(places_mm, 2))
+    area_cm2 = (side * exposure.spacing_mm / 10) ** 2
+    assert rounds < counts <= rounds * (1 + SPARSE_PER_CM2 * area_cm2)
 
 
 def test_a_vessel_runs_along_two_parallel_walls(monkeypatch: pytest.MonkeyPatch) -> None:
