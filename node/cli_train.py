@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,13 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SeedOption = Annotated[int, typer.Option(help="Of weights, crops and order.")]
 MinutesOption = Annotated[
     float | None, typer.Option(help="Stop after this time, with a checkpoint; the same command goes on.")
+]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the arithmetic; auto is bfloat16.")
+]
+StartOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Start from an SPPNet, or a ResNet-18 with torchvision's names (safetensors)."),
 ]
 
 
@@ -67,3 +75,88 @@ def fpnnet(
         backbone=backbone,
         minutes=minutes,
     )
+
+
+@app.command()
+def sppnet(
+    *,
+    data: DataOption,
+    out: OutOption,
+    steps: Annotated[int, typer.Option(min=1, help="In all; a step is one batch of crops, or of whole images.")] = 4000,
+    batch: Annotated[int, typer.Option(min=2, help="Crops of 25.6 mm a step; of larger ones, fewer.")] = 8,
+    whole: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of whole images in the second half of the steps.")
+    ] = 0.1,
+    seed: SeedOption = 1,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
+    phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
+    medium: Annotated[Literal["film", "digital"] | None, typer.Option(help="Only images of this kind.")] = None,
+    start: StartOption = None,
+    minutes: MinutesOption = None,
+) -> None:
+    """Whole image, benign or malignant: clusters are planted in normal images, real boxes are used where labelled."""
+    _require_research()
+    from node.commands_train import classifier_plan_of, train_sppnet  # noqa: PLC0415  --help stays quick without torch
+
+    train_sppnet(
+        data,
+        out,
+        plan=classifier_plan_of(
+            steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        ),
+        whole=whole,
+        medium=medium,
+        phantoms=phantoms,
+        start=start,
+        minutes=minutes,
+    )
+
+
+@app.command()
+def sppnet_patches(
+    *,
+    task: Annotated[
+        Literal["pathology-microinvasive-as-invasive", "pathology-microinvasive-as-dcis", "er"],
+        typer.Option(help="Which two classes: invasive or DCIS, with microinvasion in either; ER+ or ER-."),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="MANIFEST",
+            help="CSV, a malignant lesion a row: image, patient, split, x0, y0, x1, y1, spacing_mm, medium, "
+            "pathology (invasive, microinvasive, dcis), er (positive, negative).",
+        ),
+    ],
+    out: OutOption,
+    steps: Annotated[int, typer.Option(min=1, help="In all; a step is one batch of patches.")] = 2000,
+    batch: Annotated[int, typer.Option(min=2, help="Patches a step.")] = 8,
+    seed: SeedOption = 1,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
+    start: StartOption = None,
+    minutes: MinutesOption = None,
+) -> None:
+    """Subtype of malignant calcifications, from patches around their boxes. The paper's own AUC is 0.54 to 0.57."""
+    _require_research()
+    from node.commands_train import classifier_plan_of, train_sppnet_patches  # noqa: PLC0415  likewise
+
+    train_sppnet_patches(
+        data,
+        out,
+        task=task,
+        plan=classifier_plan_of(
+            steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        ),
+        start=start,
+        minutes=minutes,
+    )
+
+
+def _require_research() -> None:
+    if find_spec("sklearn") is None:
+        typer.echo("training a classifier needs scikit-learn; make research installs it", err=True)
+        raise typer.Exit(2)

@@ -11,22 +11,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
 
 import typer
 from tqdm import tqdm
 
 from models.errors import TrainingRefused
 from models.registry import resolve_device
+from models.training.calcified import SamplePlan
 from models.training.contract import Medium
 from models.training.crops import CropPlan
 from models.training.detector import TrainPlan
 from models.training.fpnnet import DetectorData, train
 from models.training.gate import GatePlan
-from models.training.loop import Precision
+from models.training.loop import Precision, training_dir
+from models.training.patches import TASKS, PatchTask
 from models.training.phantoms import phantom_images
+from pipelines.datasets.patches import by_image, load_patches, note_of, read_patches
 from pipelines.errors import MammonodeError
 from pipelines.training import load_splits
+
+if TYPE_CHECKING:  # at run time where it is used: it needs scikit-learn, without which a detector can be trained
+    from models.training.classifier import ClassifierPlan
 
 LOSSES: Final = "losses.csv"
 GATE_SHARE: Final = 0.7
@@ -186,3 +192,90 @@ def _stopping(minutes: float | None) -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def train_sppnet(
+    manifest: Path,
+    out: Path,
+    *,
+    plan: ClassifierPlan,
+    whole: float,
+    medium: Medium | None,
+    phantoms: int,
+    start: Path | None,
+    minutes: float | None,
+) -> None:
+    """Train SPPNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
+    from models.training.sppnet import ClassifierData  # noqa: PLC0415  needs scikit-learn
+    from models.training.sppnet import train as train_classifier  # noqa: PLC0415  likewise
+
+    splits = load_splits(manifest, medium=medium, progress=shown)
+    data = ClassifierData(
+        train=splits.train,
+        val=splits.val,
+        phantoms=phantom_images(phantoms, "train"),
+        val_phantoms=phantom_images(max(1, phantoms // 5) if phantoms else 0, "val"),
+        note=splits.note + (f"; {phantoms} phantom views" if phantoms else ""),
+    )
+    _run_classifier(
+        lambda tell, until: train_classifier(
+            data, out, plan=plan, samples=SamplePlan(whole=whole), start=start, tell=tell, until=until
+        ),
+        out,
+        "SPPNet",
+        steps=plan.steps,
+        minutes=minutes,
+    )
+    typer.echo(f"the node runs them with weights_dir = {out} in its settings")
+
+
+def train_sppnet_patches(
+    manifest: Path, out: Path, *, task: PatchTask, plan: ClassifierPlan, start: Path | None, minutes: float | None
+) -> None:
+    """Train SPPNet for a subtype and say where its bundle is; likewise."""
+    from models.training.sppnet_patches import train_patches  # noqa: PLC0415  needs scikit-learn
+
+    rows = read_patches(manifest)
+    needed = [one for one in rows if one.row.split in ("train", "val")]
+    images = shown(load_patches(needed), len(by_image(needed)), "reading patches")
+    patches = [patch for of_image in images for patch in of_image]
+    _run_classifier(
+        lambda tell, until: train_patches(
+            patches, out, task=task, plan=plan, note=note_of(manifest, rows), start=start, tell=tell, until=until
+        ),
+        out,
+        TASKS[task].model,
+        steps=plan.steps,
+        minutes=minutes,
+    )
+    typer.echo("the node does not run them yet: subtypes stay not attempted")
+
+
+def classifier_plan_of(
+    *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
+) -> ClassifierPlan:
+    """`plan_of` for a classifier."""
+    from models.training.classifier import ClassifierPlan  # noqa: PLC0415  needs scikit-learn
+
+    return ClassifierPlan(
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        device=resolve_device(device),
+        precision="bfloat16" if precision == "auto" else precision,
+        workers=workers,
+    )
+
+
+def _run_classifier(
+    run: Callable[[_Log, _Stop], Path | None], out: Path, model: str, *, steps: int, minutes: float | None
+) -> None:
+    """Train until the last step, or until it is to stop; then the command ends with status 3."""
+    log = training_dir(out, model) / LOSSES
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _stopping(minutes) as stop, tqdm(total=steps, unit="step", desc="classifier", smoothing=0.05) as bar:
+        bundle = _trained(lambda: run(_Log(log, bar), stop))
+    if bundle is None:
+        typer.echo(f"stopped before the end; the same command goes on from the checkpoint in {log.parent}")
+        raise typer.Exit(3)
+    typer.echo(f"weights and metadata: {bundle}")

@@ -136,7 +136,7 @@ class CropSampler:
         side = round(self.plan.side_px * self.plan.spacing_mm * rng.uniform(*self.plan.scales) / image.spacing_mm)
         centre = self._place(rng, source, side, empty=wanted == 0)
         left, top = (round(float(value) - side / 2) for value in centre)
-        pixels = _cut(image.pixels, left, top, side)
+        pixels = cut(image.pixels, left, top, side)
         calcium = np.zeros_like(pixels) if image.plantable else np.full_like(pixels, np.nan)
         exposure = Exposure(pixels=pixels, spacing_mm=image.spacing_mm, look=draw_look(rng, image.medium))
         if rng.random() < self.plan.distractors:
@@ -205,7 +205,7 @@ def _source(image: TrainingImage) -> _Source:
     return _Source(image=image, tissue_px=places)
 
 
-def _cut(pixels: Image, left: int, top: int, side: int) -> Image:
+def cut(pixels: Image, left: int, top: int, side: int) -> Image:
     """A square of an image, air beyond its edges; a copy."""
     out = np.zeros((side, side), dtype=np.float32)
     rows, columns = pixels.shape

@@ -13,11 +13,18 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
+from models.metadata import folder_name
+
 CHECKPOINT: Final = "checkpoint.pt"
 BEST: Final = "best.pt"
 LOG: Final = "log.csv"
 
 Precision = Literal["float32", "bfloat16"]
+
+
+def training_dir(directory: Path, name: str) -> Path:
+    """Return where the checkpoints and logs of the model `name` are, so that several models may share `directory`."""
+    return directory / f"{folder_name(name)}-training"
 
 
 def learning_rate(step: int, *, steps: int, highest: float, warm_up_steps: int) -> float:

@@ -1,0 +1,183 @@
+"""The manifest of patches: a CSV file of malignant calcifications, one row a lesion, with what they were found to be.
+
+Columns: image, patient, split, x0, y0, x1, y1, and, which may be empty or absent, spacing_mm, medium, pathology
+(invasive, microinvasive, dcis) and er (positive, negative). The first nine mean what they mean in the manifest of
+images (docs/MANIFEST.md).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from models.training.contract import TruthBox
+from models.training.patches import PATHOLOGIES, RECEPTORS, Patch, Pathology, Receptor, make_patch
+from pipelines.datasets.images import load_image
+from pipelines.datasets.manifest import ManifestImage
+from pipelines.datasets.rows import BOX_COLUMNS, Row, parse_row
+from pipelines.errors import ManifestInvalid
+
+REQUIRED_COLUMNS: Final = ("image", "patient", "split", *BOX_COLUMNS)
+COLUMNS: Final = (*REQUIRED_COLUMNS, "spacing_mm", "medium", "pathology", "er")
+
+Choice = TypeVar("Choice", bound=str)
+Problem = tuple[int, str]
+"""Line, from 1, and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchRow:
+    """One lesion: where it is, and what it was found to be; None where that is not known."""
+
+    row: Row
+    pathology: Pathology | None
+    er: Receptor | None
+
+
+def read_patches(path: Path) -> tuple[PatchRow, ...]:
+    """Read and validate a manifest of patches.
+
+    Raises
+    ------
+    ManifestInvalid
+        With every problem of every line, none of which repeats the contents of a cell.
+    """
+    rows, problems = _rows(path)
+    problems += _contradictions(rows)
+    problems += _leakage(rows)
+    if problems:
+        raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in sorted(set(problems))))
+    return rows
+
+
+def load_patches(rows: Sequence[PatchRow]) -> Iterator[tuple[Patch, ...]]:
+    """Read the images of `rows`, each once, and cut the lesions out; yields the patches of one image after the other.
+
+    Raises
+    ------
+    UnusableImage
+        An image cannot be used; the message begins with its line in the manifest.
+    """
+    for of_image in by_image(rows):
+        first = of_image[0].row
+        entry = ManifestImage(
+            path=first.path,
+            patient=first.patient,
+            split=first.split,
+            laterality=None,
+            view=None,
+            spacing_mm=first.spacing_mm,
+            medium=first.medium,
+            plantable=False,
+            lesions=tuple(_lesion(one.row) for one in of_image),
+            line=first.line,
+        )
+        image = load_image(entry)
+        assert first.split is not None  # read_patches refuses a row without
+        yield tuple(
+            make_patch(image, lesion.box_px, split=first.split, pathology=one.pathology, er=one.er)
+            for one, lesion in zip(of_image, image.lesions, strict=True)
+        )
+
+
+def by_image(rows: Iterable[PatchRow]) -> tuple[tuple[PatchRow, ...], ...]:
+    """Group rows by their image, in the order in which the file first names them."""
+    groups: dict[Path, list[PatchRow]] = defaultdict(list)
+    for one in rows:
+        groups[one.row.path.resolve()].append(one)
+    return tuple(tuple(of_image) for of_image in groups.values())
+
+
+def note_of(path: Path, rows: Sequence[PatchRow]) -> str:
+    """Say what a manifest holds, in words and numbers, without anything of a patient."""
+    parts = []
+    for split in ("train", "val"):
+        chosen = [one for one in rows if one.row.split == split]
+        patients = len({one.row.patient for one in chosen})
+        found = Counter(one.pathology or "pathology unknown" for one in chosen)
+        receptors = Counter(f"ER {one.er or 'unknown'}" for one in chosen)
+        counts = ", ".join(f"{count} {name}" for name, count in (*sorted(found.items()), *sorted(receptors.items())))
+        parts.append(f"{split}: {len(chosen)} lesions of {patients} patients ({counts})")
+    return f"{path.name}: {'; '.join(parts)}"
+
+
+def _rows(path: Path) -> tuple[tuple[PatchRow, ...], list[Problem]]:
+    """Every row that can be read on its own, and the problems of the others."""
+    rows: list[PatchRow] = []
+    problems: list[Problem] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey="")
+            names = tuple(reader.fieldnames or ())
+            if any(name not in COLUMNS for name in names) or any(names.count(name) != 1 for name in REQUIRED_COLUMNS):
+                problems.append((1, f"the columns are {', '.join(COLUMNS)}, the last four may be absent"))
+            for values in reader if not problems else ():
+                row, found = _row(reader.line_num, values, path.absolute().parent)
+                problems += [(reader.line_num, text) for text in found]
+                rows += [row] if row is not None else []
+    except OSError as error:
+        raise ManifestInvalid((f"the file cannot be read ({type(error).__name__})",)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestInvalid(("the file is no CSV in UTF-8: save it as such",)) from error
+    if not rows and not problems:
+        raise ManifestInvalid(("the file has no rows: write one for each lesion",))
+    return tuple(rows), problems
+
+
+def _row(line: int, values: Mapping[str, str], folder: Path) -> tuple[PatchRow | None, tuple[str, ...]]:
+    empty = not any((values.get(column) or "").strip() for column in BOX_COLUMNS)
+    row, found = parse_row(line, {**values, "label": "" if empty else "malignant"}, folder)
+    problems = list(found)
+    if empty:
+        problems.append("no box: give x0, y0, x1 and y1, or remove the line")
+    if "" in values:
+        problems.append("more cells than columns: put a path with a comma in double quotes")
+    if row is not None and row.split is None:
+        problems.append("split is empty: write train, val or test")
+    pathology = _choice(values, "pathology", PATHOLOGIES, problems)
+    er = _choice(values, "er", RECEPTORS, problems)
+    if row is None or problems:
+        return None, tuple(problems)
+    return PatchRow(row=row, pathology=pathology, er=er), ()
+
+
+def _choice(values: Mapping[str, str], column: str, allowed: Sequence[Choice], problems: list[str]) -> Choice | None:
+    text = (values.get(column) or "").strip().casefold()
+    for name in allowed:
+        if name == text:
+            return name
+    if text:
+        problems.append(f"{column}: must be {', '.join(allowed)}, or empty")
+    return None
+
+
+def _contradictions(rows: Sequence[PatchRow]) -> Iterator[Problem]:
+    """What does not go together in the rows of one image."""
+    for of_image in by_image(rows):
+        first = of_image[0].row
+        boxes: dict[object, int] = {}
+        for one in of_image:
+            for column, value in one.row.of_image.items():
+                if value != first.of_image[column]:
+                    yield one.row.line, f"{column} differs from line {first.line}, which is of the same image"
+            if one.row.box_px in boxes:
+                yield one.row.line, f"this box is already in line {boxes[one.row.box_px]}: remove one of the two"
+            boxes.setdefault(one.row.box_px, one.row.line)
+
+
+def _leakage(rows: Sequence[PatchRow]) -> Iterator[Problem]:
+    """A patient in two splits: what is trained on would be what is measured on."""
+    first: dict[str, Row] = {}
+    for one in rows:
+        begun = first.setdefault(one.row.patient, one.row)
+        if one.row.split != begun.split:
+            yield one.row.line, f"the patient of line {begun.line} in another split: all lesions of a patient go in one"
+
+
+def _lesion(row: Row) -> TruthBox:
+    assert row.box_px is not None  # a row without one is refused
+    return TruthBox(box_px=row.box_px, label="malignant")
