@@ -140,9 +140,7 @@ class CalcifiedSamples:
             planted = plant_whole(image if side_px is None else self._cropped(rng, image, None, side_px), rng, label)
             if planted.lesions:
                 return planted
-        raise TrainingRefused(
-            "in none of the places looked at could calcifications be planted: are the images breasts?"
-        )
+        raise TrainingRefused("no calcifications could be planted anywhere: do the images show breasts?")
 
     def _cropped(
         self, rng: np.random.Generator, image: TrainingImage, lesion: TruthBox | None, side_px: float
