@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +23,12 @@ NEAR_PX: Final = 48
 
 LARGEST_PX: Final = 1280
 """Side of the largest window: bounds the memory, however large the image is."""
+
+
+CORE_PX: Final = CELL_PX * CORE_CELLS
+
+Cores = tuple[int, int, int, int]
+"""A rectangle, ``x0, y0, x1, y1``, counted in squares of `CORE_PX`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,17 @@ class Gate(nn.Module):
 
 def whole(size: tuple[int, int]) -> list[Window]:
     """Windows that cover an image of `size`, ``(rows, columns)``: one, or several of at most `LARGEST_PX`."""
-    rows, columns = size
-    asked = torch.ones((-(-rows // (CELL_PX * CORE_CELLS)), -(-columns // (CELL_PX * CORE_CELLS))), dtype=torch.bool)
-    return _windows(asked, size)
+    most = (LARGEST_PX - 2 * MARGIN_PX) // CORE_PX
+    rows, columns = (-(-side // CORE_PX) for side in size)
+    tops, lefts = _split(rows, most), _split(columns, most)
+    return [_window((x0, y0, x1, y1), size) for y0, y1 in tops for x0, x1 in lefts]
+
+
+def _split(count: int, most: int) -> list[tuple[int, int]]:
+    """Parts of equal length, to one, none above `most`."""
+    parts = -(-count // most)
+    ends = [count * number // parts for number in range(parts + 1)]
+    return list(pairwise(ends))
 
 
 def windows(probability: Tensor, threshold: float, size: tuple[int, int]) -> list[Window]:
@@ -83,38 +98,68 @@ def windows(probability: Tensor, threshold: float, size: tuple[int, int]) -> lis
     Returns
     -------
     list of Window
-        Their cores do not overlap and hold every cell that was asked for; empty when none was.
+        Their cores do not overlap and hold every cell that was asked for; empty when none was. Never more pixels than
+        the windows of the whole image have.
     """
     if threshold <= 0.0:
         return whole(size)
     asked = F.max_pool2d((probability > threshold).float()[None, None], CORE_CELLS, ceil_mode=True)[0, 0] > 0
-    return _windows(asked.cpu(), size)
+    chosen, everything = _windows(asked.cpu(), size), whole(size)
+    return chosen if _pixels(chosen) < _pixels(everything) else everything
 
 
 def _windows(asked: Tensor, size: tuple[int, int]) -> list[Window]:
-    """Cut the cores asked for into rectangles, greedily: along the row, then downwards."""
-    core_px = CELL_PX * CORE_CELLS
-    most = (LARGEST_PX - 2 * MARGIN_PX) // core_px
-    left = asked.clone()
-    found = []
-    while bool(left.any()):
-        top, start = (int(value) for value in left.nonzero()[0])
-        end = start + 1
-        while end < left.shape[1] and end - start < most and bool(left[top, end]):
-            end += 1
-        bottom = top + 1
-        while bottom < left.shape[0] and bottom - top < most and bool(left[bottom, start:end].all()):
-            bottom += 1
-        left[top:bottom, start:end] = False
-        core = (start * core_px, top * core_px, min(end * core_px, size[1]), min(bottom * core_px, size[0]))
-        outer = (
-            max(core[0] - MARGIN_PX, 0),
-            max(core[1] - MARGIN_PX, 0),
-            min(core[2] + MARGIN_PX, size[1]),
-            min(core[3] + MARGIN_PX, size[0]),
-        )
-        found.append(Window(outer_px=outer, core_px=core))
-    return found
+    """Rectangles of cores around those asked for, joined where one window is cheaper than two."""
+    found = [(column, row, column + 1, row + 1) for row, column in asked.nonzero().tolist()]
+    joined = True
+    while joined:
+        joined = False
+        for first, second in combinations(found, 2):
+            both = _around(first, second)
+            others = [one for one in found if one not in (first, second)]
+            swallowed = [one for one in others if _overlap(one, both)]
+            if any(_around(one, both) != both for one in swallowed) or not _fits(both):
+                continue
+            if _cost(both, size) <= sum(_cost(one, size) for one in (first, second, *swallowed)):
+                found = [one for one in others if one not in swallowed] + [both]
+                joined = True
+                break
+    return [_window(one, size) for one in sorted(found, key=lambda one: (one[1], one[0]))]
+
+
+def _fits(cores: Cores) -> bool:
+    most = (LARGEST_PX - 2 * MARGIN_PX) // CORE_PX
+    return cores[2] - cores[0] <= most and cores[3] - cores[1] <= most
+
+
+def _around(first: Cores, second: Cores) -> Cores:
+    return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
+
+
+def _overlap(first: Cores, second: Cores) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def _cost(cores: Cores, size: tuple[int, int]) -> int:
+    return _pixels([_window(cores, size)])
+
+
+def _pixels(found: Iterable[Window]) -> int:
+    """What looking costs: the pixels of all windows, margins and all."""
+    outer = [window.outer_px for window in found]
+    return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in outer)
+
+
+def _window(cores: Cores, size: tuple[int, int]) -> Window:
+    left, top, right, bottom = cores
+    core = (left * CORE_PX, top * CORE_PX, min(right * CORE_PX, size[1]), min(bottom * CORE_PX, size[0]))
+    outer = (
+        max(core[0] - MARGIN_PX, 0),
+        max(core[1] - MARGIN_PX, 0),
+        min(core[2] + MARGIN_PX, size[1]),
+        min(core[3] + MARGIN_PX, size[0]),
+    )
+    return Window(outer_px=outer, core_px=core)
 
 
 def _step(inputs: int, outputs: int, side: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -54,6 +54,27 @@ def test_the_whole_image_is_covered_once_by_windows_of_bounded_size(size: tuple[
         assert core[0] - x0 in {MARGIN_PX, core[0]} and core[1] - y0 in {MARGIN_PX, core[1]}
 
 
+@settings(deadline=None)
+@given(SIZES, st.floats(0.0, 1.0), st.integers(0, 99))
+def test_windows_never_cost_more_than_the_whole_image(size: tuple[int, int], share: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    probability = (torch.rand(cells_of(size), generator=generator) < share).float()
+
+    def pixels(found: list[Window]) -> int:
+        return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (window.outer_px for window in found))
+
+    assert pixels(windows(probability, 0.5, size)) <= pixels(whole(size))
+
+
+def test_neighbours_are_looked_at_in_one_window_and_far_places_in_two() -> None:
+    probability = torch.zeros(cells_of((2000, 1000)))
+    probability[0, 0] = probability[0, 8] = probability[100, 50] = 1.0
+    assert [window.core_px for window in windows(probability, 0.5, (2000, 1000))] == [
+        (0, 0, 256, 128),
+        (768, 1536, 896, 1664),
+    ]
+
+
 def test_nothing_asked_for_is_no_window() -> None:
     assert windows(torch.zeros(10, 10), 0.5, (160, 160)) == []
 
