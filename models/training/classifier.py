@@ -31,7 +31,10 @@ from models.training.samples import Batch, BatchSource, Sample
 
 Network = TypeVar("Network", bound=nn.Module)
 
-FIXED: Final = ("batch", "weight_decay", "seed")
+LAST_LAYER: Final = "fc."
+"""What the names of its parameters begin with, as in torchvision's ResNet."""
+
+FIXED: Final = ("batch", "weight_decay", "last_layer_rate", "seed")
 """What of a plan may not change when a run is taken up again. More or fewer steps may be: the learning rate follows."""
 
 
@@ -47,6 +50,9 @@ class ClassifierPlan:
         Samples a step, of the smallest size.
     learning_rate, weight_decay : float
         Of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
+    last_layer_rate : float
+        Learning rate of the last layer over that of the others. A step of AdamW moves each weight by about the same, so
+        it moves a logit by the sum of the layer's inputs: 21 bins of maxima, where ResNet-18 has one of means.
     warm_up_steps : int
         Over which the learning rate rises from 0.
     validate_every, save_every_s : int
@@ -67,6 +73,7 @@ class ClassifierPlan:
     batch: int = 8
     learning_rate: float = 3e-4
     weight_decay: float = 0.01
+    last_layer_rate: float = 0.03
     warm_up_steps: int = 100
     validate_every: int = 250
     save_every_s: int = 180
@@ -128,7 +135,7 @@ class ClassifierTraining(Generic[Network]):
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
         self._average = {name: value.clone() for name, value in network.state_dict().items()}
         self._optimiser = torch.optim.AdamW(
-            network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+            _groups(network, plan.last_layer_rate), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
         self._source, self._views = source, views
         self._fixed = {name: getattr(plan, name) for name in FIXED} | dict(fixed)
@@ -194,7 +201,7 @@ class ClassifierTraining(Generic[Network]):
     def _one_step(self, batch: Batch) -> float:
         plan = self.plan
         for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(
+            group["lr"] = group["rate"] * learning_rate(
                 self.step, steps=plan.steps, highest=plan.learning_rate, warm_up_steps=plan.warm_up_steps
             )
         self._network.train()
@@ -262,6 +269,13 @@ def read_best(directory: Path) -> BestCheckpoint:
     content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
     weights = {name: value.half() if value.is_floating_point() else value for name, value in content["network"].items()}
     return BestCheckpoint(weights=weights, figures=ClassifierFigures(**content["figures"]), step=int(content["step"]))
+
+
+def _groups(network: nn.Module, last_layer_rate: float) -> list[dict[str, Any]]:
+    """Parameters by what their learning rate is multiplied with."""
+    last = [value for name, value in network.named_parameters() if name.startswith(LAST_LAYER)]
+    others = [value for name, value in network.named_parameters() if not name.startswith(LAST_LAYER)]
+    return [{"params": others, "rate": 1.0}, {"params": last, "rate": last_layer_rate}]
 
 
 class _Steps(Dataset[Batch]):

@@ -155,9 +155,16 @@ def test_weights_to_start_from_are_taken_where_they_fit(tmp_path: Path) -> None:
     assert torch.equal(network.fc.weight, new_network(1).fc.weight)
 
 
+def test_a_new_network_has_no_opinion() -> None:
+    with torch.inference_mode():
+        logits = new_network(1).eval()(torch.from_numpy(DATA.val[0].pixels)[None])
+    assert logits.tolist() == [[0.0, 0.0]]
+
+
 def test_a_bundle_is_somewhere_to_start_from(tmp_path: Path) -> None:
     bundle = trained(tmp_path)
     network = new_network(2, bundle / "model.safetensors")
+    assert network.fc.weight.any()
     assert torch.equal(network.fc.weight.half(), load_file(bundle / "model.safetensors")["fc.weight"])
 
 

@@ -25,7 +25,14 @@ from tests.training.small_classifier import EasySamples, easy_sample, make_sppne
 from tests.training.small_networks import one_thread
 
 PLAN = ClassifierPlan(
-    steps=6, batch=4, learning_rate=2e-3, warm_up_steps=2, validate_every=2, precision="float32", workers=0
+    steps=6,
+    batch=4,
+    learning_rate=2e-3,
+    last_layer_rate=1.0,  # the small network's has 40 inputs, not 10,752
+    warm_up_steps=2,
+    validate_every=2,
+    precision="float32",
+    workers=0,
 )
 VIEWS = [easy_sample(90_000 + number, number % 2 == 1, 64 + number) for number in range(8)]
 
@@ -155,8 +162,20 @@ def test_images_that_go_alone_give_the_gradients_of_their_mean_loss(tmp_path: Pa
         torch.testing.assert_close(value.grad, expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"batch": 3}, {"weight_decay": 0.5}])
-def test_a_run_is_not_taken_up_with_another_seed_batch_or_decay(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_the_last_layer_moves_at_a_rate_of_its_own(tmp_path: Path) -> None:
+    moved = {}
+    for rate in (1.0, 0.1):
+        run = training(tmp_path / str(rate), replace(PLAN, last_layer_rate=rate, warm_up_steps=0, weight_decay=0.0))
+        before = {name: value.detach().clone() for name, value in run._network.named_parameters()}
+        run._one_step(EasySamples().draw(0))
+        after_it = {name: value.detach() for name, value in run._network.named_parameters()}
+        moved[rate] = {name: float((after_it[name] - before[name]).abs().sum()) for name in before}
+    assert moved[0.1]["fc.weight"] == pytest.approx(0.1 * moved[1.0]["fc.weight"], rel=0.01)
+    assert moved[0.1]["conv1.weight"] == pytest.approx(moved[1.0]["conv1.weight"], rel=0.01)
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"batch": 3}, {"weight_decay": 0.5}, {"last_layer_rate": 0.5}])
+def test_a_run_is_not_taken_up_with_what_may_not_change(tmp_path: Path, change: dict[str, Any]) -> None:
     training(tmp_path).run(silent, lambda: True)
     with pytest.raises(TrainingRefused, match=next(iter(change))):
         training(tmp_path, replace(PLAN, **change))
