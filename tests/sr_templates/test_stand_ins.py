@@ -24,7 +24,9 @@ def delivered(report: StudyReport, profile: Profile, *others: Profile) -> list[R
     return [item for item in made if item.is_for(profile)]
 
 
-@pytest.mark.parametrize("profile", [CAD, HEATMAP, STATE, HEATMAP | STATE], ids=lambda p: "+".join(v.name for v in p))
+@pytest.mark.parametrize(
+    "profile", [CAD, HEATMAP, STATE, HEATMAP | STATE], ids=lambda p: "+".join(sorted(v.name for v in p))
+)
 @pytest.mark.parametrize("others", [(), (EVERYTHING,)], ids=["alone", "beside one that gets all"])
 def test_every_kind_of_answer_reaches_every_destination(
     case: tuple[str, StudyReport], profile: Profile, others: tuple[Profile, ...]
