@@ -191,7 +191,7 @@ def _groups(data: DetectorData) -> dict[str, tuple[float, Sequence[TrainingImage
 
 def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
     """Validation: each plantable image without lesions and several times with, each with real lesions as it is."""
-    spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").canonical_spacing_mm
+    spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").spacing_mm
     images = (*data.val, *data.val_phantoms)
     planted = views_of(planted_pairs(images, seed), spacing_mm)
     for round_ in range(1, VALIDATION_ROUNDS):
