@@ -15,7 +15,6 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
@@ -76,7 +75,7 @@ class FrameReader:
             self._file, start, length, self._vr = _inflated(file)
         else:
             self._file = file
-            start, length, self._vr = _pixel_data_place(file, dataset, self._syntax)
+            start, length, self._vr = _pixel_data_place(file, self._syntax)
         try:
             self._spans = self._frame_spans(start, length)
         except UndecodablePixels as error:
@@ -152,7 +151,8 @@ class FrameReader:
                 frame_bytes = frame_bytes // 3 * 2  # two pixels share their chrominance, PS3.3 C.7.6.3.1.2
         if not self._syntax.is_little_endian and self._vr == "OW" and frame_bytes % 2 and frames > 1:
             raise UndecodablePixels("frames that begin in the middle of a big-endian word")
-        return native_spans(start, length, frame_bytes, frames)
+        # Less than a pixel a row: one column more or less would make a skewed picture of it.
+        return native_spans(start, length, frame_bytes, frames, max_padding=self.header.rows - 1)
 
     def _read(self, offset: int, length: int) -> bytes:
         if length > 2 * self._native_bytes() + ENCODED_SLACK_BYTES:
@@ -244,7 +244,7 @@ def _known_syntax(uid: str) -> UID:
     return syntax
 
 
-def _pixel_data_place(file: BinaryIO, dataset: FileDataset, syntax: UID) -> tuple[int, int, str]:
+def _pixel_data_place(file: BinaryIO, syntax: UID) -> tuple[int, int, str]:
     """Offset, length and VR of the pixel data's value, in front of whose element `file` stands."""
     byte_order = "<" if syntax.is_little_endian else ">"
     head = file.read(8)

@@ -28,7 +28,7 @@ MAX_FRAGMENTS: Final = 200_000
 """Two hours of cine; beyond it the item headers are garbage."""
 
 
-def native_spans(start: int, length: int, frame_bytes: int, frames: int) -> FrameSpans:
+def native_spans(start: int, length: int, frame_bytes: int, frames: int, *, max_padding: int) -> FrameSpans:
     """Frames of uncompressed pixel data, one after another.
 
     Parameters
@@ -37,16 +37,16 @@ def native_spans(start: int, length: int, frame_bytes: int, frames: int) -> Fram
         Place of the pixel data in the file, bytes.
     frame_bytes, frames : int
         As the header has them.
+    max_padding : int
+        So many bytes may follow the last frame.
 
     Raises
     ------
     UndecodablePixels
-        There are fewer bytes than the frames need, or those of further frames: the header's number is wrong.
+        There are fewer bytes than the frames need, or more: the header's number of frames or their size is wrong.
     """
-    if length < frames * frame_bytes:
-        raise UndecodablePixels(f"{frames} frames are stated, and data of {length // frame_bytes} present")
-    if length >= (frames + 1) * frame_bytes:
-        raise UndecodablePixels(f"{frames} frames are stated, and data of {length // frame_bytes} present")
+    if not 0 <= length - frames * frame_bytes <= max_padding:
+        raise UndecodablePixels(f"{frames} frames are stated, and data of {length / frame_bytes:.2f} present")
     return tuple(((start + index * frame_bytes, frame_bytes),) for index in range(frames))
 
 

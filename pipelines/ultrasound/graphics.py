@@ -38,6 +38,7 @@ NEIGHBOURHOOD_SHARE: Final = 1 / 8
 MAX_ENDS: Final = 48
 """Between so many drawings dotted lines are looked for; text beyond it has none."""
 
+MIN_LINE_PX: Final = 16
 LINE_WIDTH_PX: Final = 5
 MAX_GAP_PX: Final = 10.0
 MAX_GAP_SHARE: Final = 0.12
@@ -105,7 +106,7 @@ def find_graphics(grey: Grey, colour: Mask) -> Mask:
         likely = _parts(grey, rise, LIKELY)
         near = (likely.boxes[:, :2] >= low).all(axis=1) & (likely.boxes[:, 2:] <= high).all(axis=1)
         belonging = likely.sharp & near & (likely.peaks >= white)
-        drawn |= likely.mask(belonging)
+        drawn |= likely.mask(belonging) & (grey >= white)  # bright tissue may touch them
         ends = np.concatenate([around, likely.boxes[belonging & (likely.rows >= MIN_ROWS)]])
         drawn |= _dotted_lines(drawn, likely.mask(likely.sharp & (likely.rows <= MIN_ROWS)), ends)
     drawn |= _small_holes(drawn, size * size)
@@ -182,7 +183,9 @@ def _dotted_lines(drawn: Mask, dots: Mask, ends: NDArray[np.int64]) -> Mask:
     centres = (ends[:MAX_ENDS, :2] + ends[:MAX_ENDS, 2:] - 1) / 2
     for first, second in combinations(centres, 2):
         length = float(np.hypot(*(second - first)))
-        line = np.linspace(first, second, max(2, round(length)))
+        if length < MIN_LINE_PX:
+            continue
+        line = np.linspace(first, second, round(length))
         x, y = np.rint(line).astype(np.intp).T
         bare = np.diff(np.flatnonzero(np.concatenate([[True], covered[y, x], [True]]))).max() - 1
         if bare <= max(MAX_GAP_PX, MAX_GAP_SHARE * length):

@@ -128,7 +128,8 @@ class _Survey:
 
 
 def _survey(reader: FrameReader, numbers: Sequence[int]) -> _Survey:
-    grey, colour = [], []
+    grey: list[NDArray[np.float32]] = []
+    colour: list[NDArray[np.float32]] = []
     peak = np.zeros((reader.header.rows, reader.header.columns), dtype=np.uint8)
     for number in numbers:
         frame = reader.frame(number)
