@@ -40,9 +40,10 @@ MAX_ENDS: Final = 48
 
 MIN_LINE_PX: Final = 16
 LINE_WIDTH_PX: Final = 5
-MAX_GAP_PX: Final = 10.0
-MAX_GAP_SHARE: Final = 0.12
-"""Dots lie this near to the straight line between two callipers, and leave no longer gap in it."""
+MAX_GAPS_PX: Final = (10.0, 30.0)
+MAX_GAP_SHARE: Final = 0.22
+"""Dots lie this near to the straight line between two callipers, and leave no longer gap in it: a share of its length,
+within limits."""
 
 HALO_PX: Final = 2
 """What smoothing, compression and dark outlines leave around a stroke."""
@@ -188,7 +189,7 @@ def _dotted_lines(drawn: Mask, dots: Mask, ends: NDArray[np.int64]) -> Mask:
         line = np.linspace(first, second, round(length))
         x, y = np.rint(line).astype(np.intp).T
         bare = np.diff(np.flatnonzero(np.concatenate([[True], covered[y, x], [True]]))).max() - 1
-        if bare <= max(MAX_GAP_PX, MAX_GAP_SHARE * length):
+        if bare <= np.clip(MAX_GAP_SHARE * length, *MAX_GAPS_PX):
             on_lines[y, x] = True
     return on_lines
 

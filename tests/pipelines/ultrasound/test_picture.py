@@ -76,7 +76,7 @@ def test_callipers_their_dotted_line_and_words_are_masked_and_little_else() -> N
     assert mask.mean() < 0.03
 
 
-def test_callipers_on_bright_tissue_are_found_by_those_on_dark(tmp_path: object) -> None:
+def test_callipers_on_bright_tissue_are_found_by_those_on_dark() -> None:
     grey = screen()
     grey[Y0:Y1, 300:X1] = np.clip(grey[Y0:Y1, 300:X1].astype(int) + 60, 0, 255)
     grey, drawn = with_callipers(grey)
