@@ -162,6 +162,8 @@ def roi_evaluation(
     """
     if not labelled_frames(data.frames, model):
         raise ManifestInvalid((f"no lesion has a class for {model}; see docs/MANIFEST_ULTRASOUND.md",))
+    for fold in data.folds:  # what is missing is told before anything is computed
+        folds.classifier(model, fold)
     outlined = _outlined(data, folds) if outlines else ()
     comparators = (
         compare(data.frames, model, seed=seed, progress=shown)
@@ -199,6 +201,8 @@ def roi_evaluation(
 def _outlined(data: LoadedFrames, folds: Folds) -> tuple[Outlined, ...]:
     if any(lesion.mask is None for frame in data.frames for lesion in frame.lesions):
         raise ManifestInvalid(("outlines are measured against masks: a lesion has a box only",))
+    for fold in data.folds:
+        folds.segmenter(fold)
     return outline_frames(data.frames, folds.segmenter, shown)
 
 

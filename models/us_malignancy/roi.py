@@ -46,4 +46,4 @@ def cut_roi(pixels: Pixels, roi_px: BoxPx, shape: tuple[int, int]) -> Pixels:
     padded = np.pad(pixels, ((top, bottom), (left, right)), mode="edge")
     image = Image.fromarray(np.ascontiguousarray(padded, dtype=np.float32))
     box = (x0 + left, y0 + top, x1 + left, y1 + top)
-    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box), dtype=np.float32)
+    return np.array(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box), dtype=np.float32)
