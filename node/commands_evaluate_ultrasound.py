@@ -17,7 +17,7 @@ from models.evaluation.frame_report import mean_words, write_frame_report
 from models.evaluation.frames import EvaluatedFrame
 from models.evaluation.report import figure_words, share_words
 from models.predictor import LesionClassifier, Segmenter
-from models.training.fold_bundles import weights_dir_of
+from models.training.fold_bundles import was_trained_on, weights_dir_of
 from models.training.us_rois import CLASSES_OF, RoiModel
 from node.commands_evaluate import ModelUnavailable
 from node.commands_train import shown
@@ -80,6 +80,23 @@ class Folds:
         """Which models these are; those that every fold shares once."""
         cards = (registry.describe_model(name, self._weights_dir(name, fold)) for fold in folds)
         return tuple({card.weights_sha256: card.identity for card in cards}.values())
+
+    def require_unseen(self, name: str, data: LoadedFrames) -> None:
+        """Make sure that each network of a cross-validation was trained on all frames but those of its fold.
+
+        Raises
+        ------
+        ModelUnavailable
+            One was trained on others: the manifest, or the seed that shares out its folds, has changed since.
+        """
+        for fold in data.folds if self.run is not None else ():
+            self._weights_dir(name, fold)
+            others = [frame for frame in data.frames if frame.fold != fold]
+            if self.run is not None and not was_trained_on(self.run, name, fold, others):
+                raise ModelUnavailable(
+                    f"{name} without fold {fold} was trained on other frames than this manifest has outside that "
+                    "fold: evaluate with the manifest and the seed of the training"
+                )
 
     def _weights_dir(self, name: str, fold: int) -> Path | None:
         if self.run is None:
@@ -162,6 +179,7 @@ def roi_evaluation(
     """
     if not labelled_frames(data.frames, model):
         raise ManifestInvalid((f"no lesion has a class for {model}; see docs/MANIFEST_ULTRASOUND.md",))
+    folds.require_unseen(model, data)
     for fold in data.folds:  # what is missing is told before anything is computed
         folds.classifier(model, fold)
     outlined = _outlined(data, folds) if outlines else ()
@@ -201,6 +219,7 @@ def roi_evaluation(
 def _outlined(data: LoadedFrames, folds: Folds) -> tuple[Outlined, ...]:
     if any(lesion.mask is None for frame in data.frames for lesion in frame.lesions):
         raise ManifestInvalid(("outlines are measured against masks: a lesion has a box only",))
+    folds.require_unseen(SEGMENTER, data)
     for fold in data.folds:
         folds.segmenter(fold)
     return outline_frames(data.frames, folds.segmenter, shown)

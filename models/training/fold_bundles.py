@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,7 @@ def write_bundle(
     name: str,
     fold: int | None,
     *,
+    frames: Sequence[TrainingFrame],
     note: str,
     training: Mapping[str, Any],
     measured: Mapping[str, Any] | None,
@@ -75,8 +77,10 @@ def write_bundle(
 
     Parameters
     ----------
+    frames : sequence of TrainingFrame
+        What it was trained on; their digest is kept, for `was_trained_on`.
     note : str
-        What it was trained on.
+        That in words.
     training : mapping
         How.
     measured : mapping or None
@@ -87,9 +91,18 @@ def write_bundle(
     metadata = bundle_metadata(name) | {
         "training_data": trained_on,
         "licence": "that of the images it was trained on; see training_data",
-        "training": dict(training),
+        "training": {**training, "frames": digest_of(frames)},
         "measured": dict(said),
     }
     target = weights_dir_of(directory, fold) / folder_name(name)
     write_weights(weights, target, metadata)
     return target
+
+
+def was_trained_on(directory: Path, name: str, fold: int | None, frames: Sequence[TrainingFrame]) -> bool:
+    """Whether the bundle of a network was trained on exactly these frames; False when there is none."""
+    path = weights_dir_of(directory, fold) / folder_name(name) / "metadata.json"
+    if not path.is_file():
+        return False
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    return bool(metadata.get("training", {}).get("frames") == digest_of(frames))

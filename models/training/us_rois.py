@@ -183,4 +183,6 @@ def train(
     if not run.run(tell, until):
         return None
     training = {"plan": asdict(plan), "rois": asdict(rois), "class_weights": list(weights)}
-    return write_bundle(run.halved(), directory, model, fold, note=note, training=training, measured=measured)
+    return write_bundle(
+        run.halved(), directory, model, fold, frames=chosen, note=note, training=training, measured=measured
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 
@@ -17,11 +19,19 @@ from models.weights import VerifiedWeights
 
 WARM_UP_SHAPE = (64, 80)
 
+FAINTEST: Final = 0.1
+"""Where no pixel is surer than 0.2, nothing is outlined but what reaches this."""
+
 
 class SegmentationPredictor:
     """us-segmentation, resident on a device; see `models.predictor.Segmenter`.
 
     A frame is looked at twice, as it is and mirrored, and the mean is taken: left and right mean nothing in a frame.
+
+    A pixel belongs to a lesion from ``mask_threshold`` on, or from half of the highest probability of the frame where
+    that is less: the lesion score says whether there is a lesion, and the outline of a faint one is where it is
+    likeliest. Half of the best overlap that can be expected is the threshold with which it is reached (Lipton, Elkan
+    and Naryanaswamy, ECML PKDD 2014).
 
     Parameters
     ----------
@@ -73,7 +83,8 @@ class SegmentationPredictor:
         (on_canvas, lesion_score), device = self._resident.run(attempt)
         probability = np.clip(box.to_frame(on_canvas.numpy()), 0.0, 1.0)
         point = self.identity_at(min_score).operating_point
-        regions, mask = regions_of(probability, point["mask_threshold"], frame.spacing_mm)
+        threshold = min(point["mask_threshold"], max(FAINTEST, float(probability.max()) / 2))
+        regions, mask = regions_of(probability, threshold, frame.spacing_mm)
         if lesion_score < point["lesion_threshold"]:
             regions, mask = (), np.zeros_like(mask)
         return SegmentationOutput(

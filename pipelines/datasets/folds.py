@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.datasets.frame_manifest import FrameEntry
-from pipelines.datasets.splits import STRATA, Stratum
+from pipelines.datasets.splits import Stratum
 
 FOLDS: Final = 5
 
@@ -18,8 +18,9 @@ FOLDS: Final = 5
 def assign_folds(frames: Iterable[FrameEntry], folds: int = FOLDS, seed: int = 0) -> tuple[FrameEntry, ...]:
     """Give a fold to each frame that has none.
 
-    A patient that has a fold keeps it. The others are shuffled within each stratum; then the larger ones first, each
-    goes where its stratum has the fewest frames so far, of equal folds where the fewest frames of all strata are.
+    A patient that has a fold keeps it. The others are shuffled within each stratum (`stratum`, and HER2 status); then
+    the larger ones first, each goes where its stratum has the fewest frames so far, of equal folds where the fewest
+    frames of all strata are.
 
     Parameters
     ----------
@@ -40,13 +41,14 @@ def assign_folds(frames: Iterable[FrameEntry], folds: int = FOLDS, seed: int = 0
     for frame in kept:
         of_patient[frame.patient].append(frame)
     chosen = {frame.patient: frame.fold for frame in kept if frame.fold is not None}
-    by_stratum: dict[Stratum, Counter[int]] = {name: Counter() for name in STRATA}
+    names = sorted({_kind(some) for some in of_patient.values()})
+    by_stratum: dict[str, Counter[int]] = {name: Counter() for name in names}
     total: Counter[int] = Counter()
     for patient, fold in chosen.items():
-        by_stratum[stratum(of_patient[patient])][fold] += len(of_patient[patient])
+        by_stratum[_kind(of_patient[patient])][fold] += len(of_patient[patient])
         total[fold] += len(of_patient[patient])
-    for number, name in enumerate(STRATA):
-        free = sorted(one for one in of_patient if one not in chosen and stratum(of_patient[one]) == name)
+    for number, name in enumerate(names):
+        free = sorted(one for one in of_patient if one not in chosen and _kind(of_patient[one]) == name)
         order = np.random.default_rng([seed, number]).permutation(len(free))
         for patient in sorted((free[index] for index in order), key=lambda one: -len(of_patient[one])):
             fold = min(range(1, folds + 1), key=lambda one: (by_stratum[name][one], total[one], one))
@@ -60,6 +62,15 @@ def stratum(frames: Iterable[FrameEntry]) -> Stratum:
     """Of a patient: malignant if any lesion is, else benign if there is any lesion, else normal."""
     lesions = [lesion for frame in frames for lesion in frame.lesions]
     return "malignant" if any(lesion.label == "malignant" for lesion in lesions) else "benign" if lesions else "normal"
+
+
+def _kind(frames: Iterable[FrameEntry]) -> str:
+    """Stratum and HER2 status of a patient."""
+    kept = tuple(frames)
+    her2 = {lesion.her2 for frame in kept for lesion in frame.lesions}
+    return (
+        f"{stratum(kept)}, HER2 {'positive' if 'positive' in her2 else 'negative' if 'negative' in her2 else 'unknown'}"
+    )
 
 
 def counts(frames: Sequence[FrameEntry]) -> str:

@@ -65,6 +65,16 @@ def test_a_patient_with_any_malignant_lesion_is_malignant() -> None:
     assert stratum([entry(Path("x.png"), lesions=(lesion(Path("m.png"), label=None),))]) == "benign"
 
 
+def test_every_fold_has_its_share_of_each_her2_status() -> None:
+    some = [
+        entry(Path(f"{number}.png"), patient=f"p{number}", lesions=(lesion(label="malignant", her2=her2),))
+        for number, her2 in enumerate(["positive"] * 5 + ["negative"] * 10)
+    ]
+    by_fold = Counter((frame.fold, frame.lesions[0].her2) for frame in assign_folds(some))
+    assert {by_fold[fold, "positive"] for fold in range(1, 6)} == {1}
+    assert {by_fold[fold, "negative"] for fold in range(1, 6)} == {2}
+
+
 def test_counts_are_a_table_by_fold() -> None:
     table = counts(assign_folds(frames([("benign", 2), ("malignant", 1), ("normal", 1)]), folds=1)).splitlines()
     assert table[0].split() == ["fold", "frames", "groups", "normal", "benign", "malignant"]

@@ -30,17 +30,18 @@ class Dark(SegmentationNetwork):
     """In place of a trained network: what is darker than 0.25 and not black is a lesion."""
 
     lesion_logit = 3.0
+    mask_logit = 6.0
 
     def forward(self, canvases: Tensor) -> tuple[Tensor, Tensor]:
         return (
-            torch.where((canvases < 0.25) & (canvases > 0.02), 6.0, -6.0),
+            torch.where((canvases < 0.25) & (canvases > 0.02), self.mask_logit, -6.0),
             torch.full((len(canvases),), self.lesion_logit),
         )
 
 
-def predictor(lesion_logit: float = 3.0) -> SegmentationPredictor:
+def predictor(lesion_logit: float = 3.0, mask_logit: float = 6.0) -> SegmentationPredictor:
     network = Dark(8, 256, 0.0)
-    network.lesion_logit = lesion_logit
+    network.lesion_logit, network.mask_logit = lesion_logit, mask_logit
     return SegmentationPredictor(network, own_metadata("us-segmentation"), weights_sha256=None, device="cpu")
 
 
@@ -118,6 +119,14 @@ def test_a_frame_below_the_threshold_has_no_lesion_and_keeps_its_probabilities()
     assert output.lesion_score == pytest.approx(1 / (1 + np.e), abs=0.01)
     assert output.probability.max() > 0.9
     assert len(predictor(-1.0).predict(frame(), min_score=0.2).regions) == 1
+
+
+def test_a_faint_lesion_is_outlined_where_it_is_likeliest_when_the_score_says_that_there_is_one() -> None:
+    """Its pixels have a probability of 0.27: half of it takes the place of the threshold, but nothing below 0.1."""
+    (faint,) = predictor(3.0, -1.0).predict(frame()).regions
+    assert faint.box_px == pytest.approx((160, 50, 280, 110), abs=1.6) and faint.score < 0.3
+    assert predictor(-3.0, -1.0).predict(frame()).regions == ()
+    assert predictor(3.0, -2.5).predict(frame()).regions == ()
 
 
 def test_a_threshold_in_force_is_told_and_one_that_is_none_is_refused() -> None:

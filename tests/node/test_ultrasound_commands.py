@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from models.training import us_rois
 from models.training.us_segmentation import CanvasPlan
 from node import cli, commands_ultrasound
 from node.commands_ultrasound import roi_plan, segmentation_plan
-from pipelines.datasets.frame_manifest import write_frames
+from pipelines.datasets.frame_manifest import read_frames, write_frames
 from tests.datasets.builders import write_rows
 from tests.datasets.frame_builders import disc, entry, lesion, published_busi, save, tissue, with_lesion
 from tests.training.small_networks import one_thread
@@ -219,6 +219,19 @@ def test_weights_that_have_seen_a_fold_never_stand_in_for_those_that_have_not(
     ran = run(*command, "--run", out)
     assert ran.status == 1 and "no network without fold 1" in ran.err
     assert not (tmp_path / "r").exists()
+
+
+def test_networks_that_have_seen_the_fold_of_a_changed_manifest_are_refused(
+    run: Run, manifest: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert run("train", "us-malignancy", "--data", manifest, "--out", out, *SHORT).status == 0
+    changed = [replace(frame, fold=3 - (frame.fold or 0)) for frame in read_frames(manifest)]
+    write_frames(manifest, changed)
+    command = ("evaluate", "us-malignancy", "--data", manifest, "--out", tmp_path / "r", "--device", "cpu")
+    ran = run(*command, "--run", out, "--no-outlines")
+    assert ran.status == 1 and "was trained on other frames" in ran.err
+    assert run(*command, "--weights", out, "--no-outlines").status == 0
 
 
 def test_models_without_weights_are_not_attempted(run: Run, manifest: Path, tmp_path: Path) -> None:
