@@ -28,6 +28,12 @@ BLURS_PX: Final = (0.4, 1.1)
 SHADOWS: Final = (0.25, 0.7)
 """Least and greatest darkness of an acoustic shadow."""
 
+USUAL_RATIO: Final = 1.15
+"""Columns over rows of a frame; frames are from upright to twice as wide as high."""
+
+RATIO_SPREAD: Final = 0.22
+RATIOS: Final = (0.68, 1.75)
+
 P_SPECKLE, P_BLUR, P_SHADOW, P_MARKS = 0.5, 0.25, 0.2, 0.2
 GREATEST_ANGLE: Final = math.radians(12.0)
 
@@ -49,10 +55,10 @@ class Placement:
 def frame_placement(rng: np.random.Generator, shape: tuple[int, int], *, scales: tuple[float, float]) -> Placement:
     """Draw where a frame of ``(rows, columns)`` lies on a square canvas: mirrored, turned, scaled, shifted, stretched.
 
-    The ratio of the sides is drawn from one range for every frame. Releases hold some kinds of frames in other ratios
+    The ratio of the sides is drawn alike for every frame. Releases hold some kinds of frames in other ratios
     than others (the normal ones of one are all square); were ratios kept, they would tell normal from not.
     """
-    ratio = math.exp(rng.uniform(math.log(0.9), math.log(1.6)))  # columns / rows
+    ratio = math.exp(np.clip(rng.normal(math.log(USUAL_RATIO), RATIO_SPREAD), *map(math.log, RATIOS)))
     width, height = (1.0, 1.0 / ratio) if ratio >= 1.0 else (ratio, 1.0)
     scale = math.exp(rng.uniform(*map(math.log, scales)))
     angle = rng.uniform(-GREATEST_ANGLE, GREATEST_ANGLE)

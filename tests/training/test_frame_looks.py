@@ -51,14 +51,14 @@ def test_a_frame_is_laid_out_whole_when_nothing_enlarges_it() -> None:
         assert float(canvas.sum()) == pytest.approx(area, rel=0.03)
 
 
-def test_every_ratio_of_sides_is_drawn_from_one_range_whatever_the_frame() -> None:
+def test_the_ratio_of_sides_is_drawn_alike_whatever_the_frame() -> None:
     def ratio(seed: int, shape: tuple[int, int]) -> float:
         (a, b), (c, d) = frame_placement(rng(seed), shape, scales=(1.0, 1.0)).matrix[:, :2].tolist()
         return math.hypot(c, d) / math.hypot(a, b)
 
     square, wide = ([ratio(seed, shape) for seed in range(60)] for shape in ((256, 256), (400, 560)))
     assert square == wide
-    assert 0.89 < min(wide) < 1.0 and 1.4 < max(wide) < 1.61
+    assert 0.67 < min(wide) < 0.85 and 1.5 < max(wide) < 1.76
 
 
 def test_about_half_of_all_frames_are_mirrored() -> None:
