@@ -157,16 +157,18 @@ def _hull(points: Points) -> Points:
     if len(different) < 2:
         raise ValueError("a shape needs at least two different points")
     try:
-        return different[ConvexHull(different).vertices]
+        corners: Points = different[ConvexHull(different).vertices]
     except QhullError:  # on one line
-        return different[[0, -1]]
+        corners = different[[0, -1]]
+    return corners
 
 
 def _farthest(hull: Points) -> Points:
     """The two corners that are farthest apart, shape ``(2, 2)``; of equal pairs the first."""
     distances = np.linalg.norm(hull[:, None] - hull[None], axis=2)
     first, second = np.unravel_index(int(np.argmax(distances)), distances.shape)
-    return hull[[first, second]]
+    pair: Points = hull[[first, second]]
+    return pair
 
 
 def _widest_across(hull: Points, axis: Points) -> Points:

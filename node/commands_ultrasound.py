@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -128,7 +129,7 @@ def _train(
                     figures = measure(data)
                 what = "all folds" if of is None else f"without fold {of}"
                 with tqdm(total=plan.steps, unit="step", desc=f"{name}, {what}", smoothing=0.05) as bar:
-                    bundle = one(data, of, figures, lambda step, losses, bar=bar: _show(bar, step, losses), stop)  # type: ignore[misc]  # mypy cannot type a default that binds the loop's variable
+                    bundle = one(data, of, figures, partial(_show, bar), stop)
                 if bundle is None:
                     where = run_dir_of(out, name, of)
                     typer.echo(f"stopped before the end; the same command goes on from the checkpoint in {where}")

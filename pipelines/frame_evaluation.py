@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.contract import BoxPx
 from models.evaluation.comparators import clinical_model, out_of_fold, radiomics_model
@@ -18,7 +19,7 @@ from models.training.frames import FrameLesion, TrainingFrame
 from models.training.us_rois import RoiModel, class_of
 from pipelines.training import Progress
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Floats = NDArray[np.float64]
 
 NO_RADIOMICS: Final = "radiomics: pyradiomics is not installed"
 NOT_TRAINED: Final = "none: comparators are trained in cross-validation only"

@@ -58,7 +58,8 @@ def frame_placement(rng: np.random.Generator, shape: tuple[int, int], *, scales:
     The ratio of the sides is drawn alike for every frame. Releases hold some kinds of frames in other ratios
     than others (the normal ones of one are all square); were ratios kept, they would tell normal from not.
     """
-    ratio = math.exp(np.clip(rng.normal(math.log(USUAL_RATIO), RATIO_SPREAD), *map(math.log, RATIOS)))
+    drawn = USUAL_RATIO * math.exp(RATIO_SPREAD * rng.standard_normal())
+    ratio = min(max(drawn, RATIOS[0]), RATIOS[1])
     width, height = (1.0, 1.0 / ratio) if ratio >= 1.0 else (ratio, 1.0)
     scale = math.exp(rng.uniform(*map(math.log, scales)))
     angle = rng.uniform(-GREATEST_ANGLE, GREATEST_ANGLE)

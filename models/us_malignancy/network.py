@@ -57,7 +57,8 @@ class Transition(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return ``(n, kept, rows / 2, columns / 2)``."""
-        return F.avg_pool2d(self.conv(F.relu(self.norm(values))), 2)
+        halved: Tensor = F.avg_pool2d(self.conv(F.relu(self.norm(values))), 2)
+        return halved
 
 
 class ThreeBlockDenseNet(nn.Module):
