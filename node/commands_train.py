@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import time
 from collections import defaultdict
@@ -24,7 +23,7 @@ from models.training.crops import CropPlan
 from models.training.detector import TrainPlan
 from models.training.fpnnet import DetectorData, train
 from models.training.gate import GatePlan
-from models.training.loop import Precision, training_dir
+from models.training.loop import Precision, append_row, training_dir
 from models.training.patches import TASKS, PatchTask
 from models.training.phantoms import phantom_images
 from pipelines.datasets.patches import by_image, load_patches, note_of, read_patches
@@ -61,15 +60,7 @@ def train_fpnnet(
 ) -> None:
     """Train FPNNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
     out.mkdir(parents=True, exist_ok=True)
-    splits = load_splits(manifest, medium=medium, progress=shown)
-    phantom_note = f"; {phantoms} phantom views" if phantoms else ""
-    data = DetectorData(
-        train=splits.train,
-        val=splits.val,
-        phantoms=phantom_images(phantoms, "train"),
-        val_phantoms=phantom_images(max(1, phantoms // 5) if phantoms else 0, "val"),
-        note=splits.note + phantom_note,
-    )
+    data = _detector_data(manifest, medium, phantoms)
     crops = CropPlan() if distractors else CropPlan(distractors=0.0)
     gate_plan = GatePlan(steps=max(1, round(GATE_SHARE * plan.steps)))
     with (
@@ -96,6 +87,17 @@ def train_fpnnet(
     typer.echo(f"weights and metadata: {bundle}")
     typer.echo(
         f"the node runs them with weights_dir = {out} in its settings; what they can do: mammonode evaluate fpnnet"
+    )
+
+
+def _detector_data(manifest: Path, medium: Medium | None, phantoms: int) -> DetectorData:
+    splits = load_splits(manifest, medium=medium, progress=shown)
+    return DetectorData(
+        train=splits.train,
+        val=splits.val,
+        phantoms=phantom_images(phantoms, "train"),
+        val_phantoms=phantom_images(max(1, phantoms // 5) if phantoms else 0, "val"),
+        note=splits.note + (f"; {phantoms} phantom views" if phantoms else ""),
     )
 
 
@@ -136,12 +138,7 @@ class _Log:
             return
         means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
         self._bar.set_postfix(loss=f"{sum(means.values()):.3f}")
-        new = not self._path.exists()
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["step", *means])
-            if new:
-                writer.writeheader()
-            writer.writerow({"step": step, **means})
+        append_row(self._path, {"step": step, **means})
         self._sums.clear()
         self._count = 0
 
@@ -192,6 +189,30 @@ def _stopping(minutes: float | None) -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def train_fpnnet_backbone(
+    manifest: Path,
+    out: Path,
+    *,
+    plan: ClassifierPlan,
+    medium: Medium | None,
+    phantoms: int,
+    distractors: bool,
+    minutes: float | None,
+) -> None:
+    """Train FPNNet's backbone on patches and say where it is; likewise."""
+    from models.training.backbone import NAME, WEIGHTS_FILE, train_backbone  # noqa: PLC0415  needs scikit-learn
+
+    data = _detector_data(manifest, medium, phantoms)
+    _run_classifier(
+        lambda tell, until: train_backbone(data, out, plan=plan, distractors=distractors, tell=tell, until=until),
+        out,
+        NAME,
+        steps=plan.steps,
+        minutes=minutes,
+    )
+    typer.echo(f"mammonode train fpnnet takes it with --backbone {out / WEIGHTS_FILE}")
 
 
 def train_sppnet(

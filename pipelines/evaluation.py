@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
@@ -34,14 +34,18 @@ class Case:
     Attributes
     ----------
     read : callable
-        Returns the image with its truth; called once, as many images do not fit in memory.
+        Returns the image with its truth, or None when it turns out to be of no use; called once, as many images do not
+        fit in memory.
     laterality, view : str or None
         Where known; breasts are judged only where both are.
+    exam : str
+        Which examination of the patient: a breast is judged from the views of one.
     """
 
-    read: Callable[[], TrainingImage]
+    read: Callable[[], TrainingImage | None]
     laterality: str | None
     view: str | None
+    exam: str = ""
 
 
 def manifest_cases(entries: Sequence[ManifestImage]) -> list[Case]:
@@ -53,7 +57,10 @@ def manifest_cases(entries: Sequence[ManifestImage]) -> list[Case]:
 
 
 def planted_cases(entries: Sequence[ManifestImage], seed: int, phantoms: int = 0) -> list[Case]:
-    """Each plantable image twice: as it is, and with clusters planted, of one class in a breast; phantoms likewise."""
+    """Each plantable image twice: as it is, and with clusters planted, of one class in a breast; phantoms likewise.
+
+    Where nothing can be planted the second is left out: without lesions it would pass for a normal image.
+    """
     cases = []
     for number, entry in enumerate(entry for entry in entries if entry.plantable):
         of_breast = _drawn_class(seed, f"{entry.patient} {entry.laterality}")
@@ -73,11 +80,14 @@ def _pair(
 ) -> list[Case]:
     seed, number, label = recipe
 
-    def planted() -> TrainingImage:
+    def planted() -> TrainingImage | None:
         image = plant_whole(read(), np.random.default_rng([seed, number]), label)
-        return replace(image, patient=f"{image.patient}+")
+        return image if image.lesions else None
 
-    return [Case(read=each, laterality=laterality, view=view) for each in (read, planted)]
+    return [
+        Case(read=read, laterality=laterality, view=view),
+        Case(read=planted, laterality=laterality, view=view, exam="planted"),
+    ]
 
 
 def _drawn_class(seed: int, name: str) -> Label:
@@ -89,22 +99,26 @@ def run(
     cases: Sequence[Case], detector: Detector, classifier: Classifier | None, progress: Progress[Case]
 ) -> tuple[EvaluatedImage, ...]:
     """Run the detector over all cases, and the classifier where there is one."""
-    return tuple(_evaluated(case, detector, classifier) for case in progress(cases, len(cases), "analysing"))
+    results = (_evaluated(case, detector, classifier) for case in progress(cases, len(cases), "analysing"))
+    return tuple(result for result in results if result is not None)
 
 
 def judge_breasts(images: Sequence[EvaluatedImage], score_threshold: float) -> tuple[EvaluatedBreast, ...]:
     """Apply the breast rule (`pipelines.mammography.breast_rule`) at an operating point to all views of each breast."""
-    views: dict[tuple[str, str], list[EvaluatedImage]] = defaultdict(list)
+    views: dict[tuple[str, str, str], list[EvaluatedImage]] = defaultdict(list)
     for image in images:
         if image.laterality is not None and image.view is not None:
-            views[image.patient, image.laterality].append(image)
+            views[image.patient, image.exam, image.laterality].append(image)
     return tuple(
-        _judged(patient, laterality, found, score_threshold) for (patient, laterality), found in sorted(views.items())
+        _judged(patient, laterality, found, score_threshold)
+        for (patient, _, laterality), found in sorted(views.items())
     )
 
 
-def _evaluated(case: Case, detector: Detector, classifier: Classifier | None) -> EvaluatedImage:
+def _evaluated(case: Case, detector: Detector, classifier: Classifier | None) -> EvaluatedImage | None:
     image = case.read()
+    if image is None:
+        return None
     framed, transform = _framed(image, detector.canonical_spacing_mm)
     output = detector.predict(framed, min_score=LOWEST_SCORE, with_activation=False)
     opinion = None
@@ -113,6 +127,7 @@ def _evaluated(case: Case, detector: Detector, classifier: Classifier | None) ->
     return EvaluatedImage(
         name=image.name,
         patient=image.patient,
+        exam=case.exam,
         laterality=case.laterality,
         view=case.view,
         spacing_mm=image.spacing_mm,

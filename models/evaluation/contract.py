@@ -105,6 +105,8 @@ class EvaluatedImage:
         SPPNet's probability that the image is malignant; None when it was not run.
     area_cm2 : float or None
         Of the breast in the image; None when not known.
+    exam : str
+        Tells examinations of a patient apart: a breast is judged from the views of one.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class EvaluatedImage:
     image_malignancy: float | None
     second_opinion: float | None
     area_cm2: float | None
+    exam: str = ""
 
     def __post_init__(self) -> None:
         for truth in self.truths:

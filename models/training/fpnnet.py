@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from models.bundle import build_network
 from models.errors import TrainingRefused
@@ -22,9 +20,10 @@ from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
 from models.training.detector import DetectorTraining, TrainPlan
 from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_threshold, train_gate
-from models.training.loop import BEST
+from models.training.loop import BEST, arithmetic
 from models.training.planted_views import planted_pairs
-from models.training.validation import ValidationView, operating_score, view_of, views_of
+from models.training.start import load_fitting
+from models.training.validation import ValidationView, score_at_rate, view_of, views_of
 from models.weights import write_weights
 
 NAME: Final = "FPNNet"
@@ -81,7 +80,8 @@ def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
     metadata = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json")
     network = build_network(metadata, GatedFPNNet).detector
     if backbone is not None:
-        _load_backbone(network, backbone)
+        resnet = "a ResNet-50 with torchvision's names"
+        load_fitting(network.backbone.body, backbone, what=resnet, prefix="backbone.body.")
     return network
 
 
@@ -114,16 +114,38 @@ def train(
     if not _has_normals(views):
         raise TrainingRefused("the validation split has no normal image that lesions can be planted in: see plantable")
     network = new_network(plan.seed, backbone)
-    sampler = CropSampler(_groups(data), crops, plan.seed)
+    sampler = CropSampler(crop_groups(data.train, data.phantoms), crops, plan.seed)
     normals = [image for image in (*data.train, *data.phantoms[:2]) if image.plantable]
     run = DetectorTraining(network, sampler, normals=normals, views=views, plan=plan, directory=directory)
     if not run.run(tell, until):
         return None
     gate = train_gate(run.batches, gate_plan, device=torch.device(plan.device), seed=plan.seed, tell=tell_gate).cpu()
     gate = gate.half().float()  # as it will be stored, so that its threshold is right to the last digit
+    detector, step, figures = _best(directory)
     more = tuple(view for round_ in range(GATE_ROUNDS) for view in _views(data, plan.seed + 1 + round_))
-    figures = choose_threshold(gate, more if _has_normals(more) else views, gate_plan.recall)
-    return _export(directory, gate, figures, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
+    with arithmetic(torch.device("cpu"), plan.precision):
+        passed = choose_threshold(gate, detector, more if _has_normals(more) else views, gate_plan.recall)
+    trained = _Trained(detector=detector, step=step, figures=figures, gate=gate, passed=passed)
+    return _export(directory, trained, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
+
+
+def _best(directory: Path) -> tuple[FPNNet, int, Mapping[str, float]]:
+    """Read the best checkpoint of a run: the detector in half precision, as it will be stored; its step and figures."""
+    content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
+    detector = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet).detector
+    detector.load_state_dict({name: _halved(value) for name, value in content["network"].items()})
+    return detector.eval(), content["step"], content["figures"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trained:
+    """What a run ended with: its best detector, the step and figures of that; the gate, and what it lets by."""
+
+    detector: FPNNet
+    step: int
+    figures: Mapping[str, float]
+    gate: Gate
+    passed: GateFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,30 +158,27 @@ class _Recipe:
     note: str
 
 
-def _export(directory: Path, gate: Gate, passed: GateFigures, views: Sequence[ValidationView], recipe: _Recipe) -> Path:
-    """Write the best weights of a run in half precision, with the metadata that describes them."""
-    best = torch.load(directory / BEST, map_location="cpu", weights_only=True)
-    detector = {f"detector.{name}": value for name, value in best["network"].items()}
+def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView], recipe: _Recipe) -> Path:
+    """Write the weights in half precision, with the metadata that describes them."""
     weights = {
-        name: _halved(value)
-        for name, value in {**detector, **{f"gate.{name}": value for name, value in gate.state_dict().items()}}.items()
+        f"{part}.{name}": _halved(value)
+        for part, network in (("detector", trained.detector), ("gate", trained.gate))
+        for name, value in network.state_dict().items()
     }
-    network = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet)
-    network.load_state_dict(weights)
-    score = operating_score(network.detector.eval(), views, torch.device("cpu"), OPERATING_RATE)
+    score = score_at_rate(trained.detector, views, torch.device("cpu"), OPERATING_RATE)
     metadata = bundle_metadata(NAME)
     # Rounded up: rounded down, it would let in the very false positive that it was set to.
     at = math.ceil(1000.0 * score - ROUNDING) / 1000.0
-    metadata["operating_point"] |= {"score_threshold": at, "gate_threshold": passed.threshold}
+    metadata["operating_point"] |= {"score_threshold": at, "gate_threshold": trained.passed.threshold}
     metadata["training_data"] = recipe.note
     metadata["licence"] = "that of the images it was trained on; see training_data"
     metadata["training"] = {
         "detector": asdict(recipe.plan),
         "crops": asdict(recipe.crops),
         "gate": asdict(recipe.gate),
-        "step_of_best": best["step"],
+        "step_of_best": trained.step,
     }
-    metadata["measured"] = _measured(best["figures"], passed, views)
+    metadata["measured"] = _measured(trained.figures, trained.passed, views)
     target = directory / NAME.lower()
     write_weights(weights, target, metadata)
     return target
@@ -182,11 +201,16 @@ def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence
     }
 
 
-def _groups(data: DetectorData) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
-    groups = {medium: [image for image in data.train if image.medium == medium] for medium in ("film", "digital")} | {
-        "phantom": list(data.phantoms)
+def crop_groups(
+    images: Sequence[TrainingImage], phantoms: Sequence[TrainingImage]
+) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
+    """Images by kind, with how often a crop comes from each; kinds without any are left out."""
+    groups: dict[str, Sequence[TrainingImage]] = {
+        "film": [image for image in images if image.medium == "film"],
+        "digital": [image for image in images if image.medium == "digital"],
+        "phantom": phantoms,
     }
-    return {name: (SHARES[name], images) for name, images in groups.items() if images}
+    return {name: (SHARES[name], members) for name, members in groups.items() if members}
 
 
 def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
@@ -203,15 +227,3 @@ def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
 
 def _has_normals(views: Sequence[ValidationView]) -> bool:
     return any(view.normal for view in views)
-
-
-def _load_backbone(network: FPNNet, path: Path) -> None:
-    own = network.backbone.body.state_dict()
-    try:
-        given = {name.removeprefix("backbone.body."): value for name, value in load_file(path).items()}
-    except SafetensorError as error:
-        raise TrainingRefused(f"{path.name} is not safetensors: {error}") from error
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise TrainingRefused(f"{path.name} holds no layer of a ResNet-50 with torchvision's names")
-    network.backbone.body.load_state_dict(fitting, strict=False)

@@ -66,10 +66,22 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a row to a CSV file; a new file begins with the names of the columns."""
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
+    """Append the row of a step to a CSV file; a new file begins with the names of the columns.
+
+    Rows of this step and later ones go: they are from before the run was taken up again at an earlier checkpoint.
+
+    Parameters
+    ----------
+    row : mapping
+        Holds the number of the ``step``.
+    """
+    kept: list[Mapping[str, Any]] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            kept = [old for old in csv.DictReader(file) if int(old["step"]) < row["step"]]
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+        writer.writeheader()
+        writer.writerows([*kept, row])
+    partial.replace(path)

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from models.bundle import build_network
-from models.errors import TrainingRefused
 from models.metadata import bundle_dir, bundle_metadata, folder_name, read_metadata
 from models.sppnet.network import SPPNet
 from models.training.calcified import CalcifiedSamples, SamplePlan, views_of_classes
@@ -21,6 +18,7 @@ from models.training.classifier import BestCheckpoint, ClassifierPlan, Classifie
 from models.training.contract import TrainingImage
 from models.training.loop import training_dir
 from models.training.samples import Sample
+from models.training.start import load_fitting
 from models.weights import write_weights
 
 NAME: Final = "SPPNet"
@@ -72,7 +70,7 @@ def new_network(seed: int, start: Path | None = None) -> SPPNet:
     nn.init.zeros_(network.fc.weight)
     nn.init.zeros_(network.fc.bias)
     if start is not None:
-        _load_what_fits(network, start)
+        load_fitting(network, start, what="an SPPNet, nor of a ResNet-18 with torchvision's names")
     return network
 
 
@@ -135,15 +133,3 @@ def _groups(data: ClassifierData) -> dict[str, tuple[float, Sequence[TrainingIma
         "phantom": list(data.phantoms)
     }
     return {name: (SHARES[name], images) for name, images in groups.items() if images}
-
-
-def _load_what_fits(network: SPPNet, path: Path) -> None:
-    own = network.state_dict()
-    try:
-        given = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TrainingRefused(f"{path.name} cannot be read as safetensors ({type(error).__name__})") from error
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise TrainingRefused(f"{path.name} holds no layer of an SPPNet, nor of a ResNet-18 with torchvision's names")
-    network.load_state_dict(fitting, strict=False)

@@ -110,11 +110,17 @@ def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.dev
     )
 
 
-def operating_score(network: FPNNet, views: Sequence[ValidationView], device: torch.device, rate: float) -> float:
+def score_at_rate(network: FPNNet, views: Sequence[ValidationView], device: torch.device, rate: float) -> float:
     """Score above which there are at most `rate` false positives per normal image."""
     normals = [view for view in views if view.normal]
     false = [score for view in normals for _, _, score in _detect(network, view.pixels, device)]
     return _threshold(false, rate * len(normals))
+
+
+def lesion_scores(network: FPNNet, view: ValidationView, device: torch.device) -> list[float]:
+    """Score of the best box on each lesion of `view`; 0 for one that is not found."""
+    found = _detect(network, view.pixels, device) if view.lesions else []
+    return [_best(found, box, label)[0] for box, label in view.lesions]
 
 
 def find_false_positives(

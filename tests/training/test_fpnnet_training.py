@@ -94,7 +94,7 @@ def test_figures_that_are_not_defined_are_left_out(tmp_path: Path, monkeypatch: 
 def test_the_operating_point_lets_no_more_false_positives_in_when_rounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fpnnet, "operating_score", lambda *_: 0.12341)
+    monkeypatch.setattr(fpnnet, "score_at_rate", lambda *_: 0.12341)
     metadata = json.loads((trained(tmp_path) / "metadata.json").read_text())
     assert metadata["operating_point"]["score_threshold"] == 0.124
 
@@ -143,13 +143,13 @@ def test_real_lesions_are_validated_on_too(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_groups_are_the_media_and_the_phantoms_that_there_are() -> None:
     data = replace(DATA, train=[*DATA.train, tissue_image(name="digital")], phantoms=[tissue_image(name="phantom")])
-    groups = fpnnet._groups(data)
+    groups = fpnnet.crop_groups(data.train, data.phantoms)
     assert {name: [image.name for image in images] for name, (_, images) in groups.items()} == {
         "film": ["train"],
         "digital": ["digital"],
         "phantom": ["phantom"],
     }
-    assert fpnnet._groups(DATA).keys() == {"film"}
+    assert fpnnet.crop_groups(DATA.train, ()).keys() == {"film"}
 
 
 def test_the_gate_sees_other_crops_than_the_detector() -> None:
@@ -185,7 +185,7 @@ def test_layers_of_another_size_are_left(tmp_path: Path) -> None:
 def test_a_file_that_fits_nowhere_is_refused(tmp_path: Path) -> None:
     save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
-    for name, reason in (("other", "no layer"), ("text", "not safetensors")):
+    for name, reason in (("other", "no layer"), ("text", "as safetensors")):
         with pytest.raises(TrainingRefused, match=reason):
             new_network(1, tmp_path / f"{name}.safetensors")
 

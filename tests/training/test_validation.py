@@ -20,7 +20,7 @@ from models.training.validation import (
     ValidationFigures,
     ValidationView,
     find_false_positives,
-    operating_score,
+    score_at_rate,
     validate,
     view_of,
     views_of,
@@ -134,18 +134,18 @@ def test_without_lesions_nothing_is_found(finds: Callable) -> None:
         ([0.9, 0.01], 0.5, LEAST_SCORE),
     ],
 )
-def test_above_the_operating_score_there_are_at_most_so_many_false_positives(
+def test_above_the_score_at_rate_there_are_at_most_so_many_false_positives(
     finds: Callable, scores: list[float], rate: float, score: float
 ) -> None:
     finds({1: [around(5, 5, one) for one in scores[::2]], 2: [around(5, 5, one) for one in scores[1::2]]})
     views = [view(1, normal=True), view(2, normal=True), view(3, (LESION, "benign"))]
-    assert operating_score(NETWORK, views, CPU, rate) == score
+    assert score_at_rate(NETWORK, views, CPU, rate) == score
     assert sum(one > score for one in scores) <= rate * 2
 
 
-def test_only_normal_views_set_the_operating_score(finds: Callable) -> None:
+def test_only_normal_views_set_the_score_at_rate(finds: Callable) -> None:
     finds({1: [around(5, 5, 0.9)] * 5, 2: [around(5, 5, 0.3)]})
-    assert operating_score(NETWORK, [view(1), view(2, normal=True)], CPU, 0.5) == 0.3
+    assert score_at_rate(NETWORK, [view(1), view(2, normal=True)], CPU, 0.5) == 0.3
 
 
 @pytest.mark.parametrize(("spacing_mm", "scale"), [(0.2, 0.5), (0.1, 1.0), (0.05, 2.0)])
