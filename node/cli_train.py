@@ -25,7 +25,7 @@ OutOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SeedOption = Annotated[int, typer.Option(help="Of weights, crops and order.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of weights, crops and order.")]
 MinutesOption = Annotated[
     float | None,
     typer.Option(
@@ -35,6 +35,10 @@ MinutesOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the arithmetic; auto is bfloat16.")
+]
+MediumOption = Annotated[
+    Literal["film", "digital"] | None,
+    typer.Option(help="Only images of this kind; phantoms are of a digital detector."),
 ]
 StartOption = Annotated[
     Path | None,
@@ -56,7 +60,7 @@ def fpnnet(
     ] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
-    medium: Annotated[Literal["film", "digital"] | None, typer.Option(help="Only images of this kind.")] = None,
+    medium: MediumOption = None,
     distractors: Annotated[
         bool, typer.Option(help="Draw dust, scratches, vessels, clips, labels and single grains too.")
     ] = True,
@@ -93,7 +97,7 @@ def fpnnet_backbone(
     precision: PrecisionOption = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
-    medium: Annotated[Literal["film", "digital"] | None, typer.Option(help="Only images of this kind.")] = None,
+    medium: MediumOption = None,
     distractors: Annotated[bool, typer.Option(help="As for fpnnet.")] = True,
     minutes: MinutesOption = None,
 ) -> None:
@@ -129,7 +133,7 @@ def sppnet(
     precision: PrecisionOption = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
-    medium: Annotated[Literal["film", "digital"] | None, typer.Option(help="Only images of this kind.")] = None,
+    medium: MediumOption = None,
     start: StartOption = None,
     minutes: MinutesOption = None,
 ) -> None:

@@ -22,6 +22,7 @@ from models.training.classifier import ClassifierPlan, ClassifierTraining, read_
 from models.training.crops import CropPlan, CropSampler
 from models.training.fpnnet import DetectorData, crop_groups
 from models.training.loop import training_dir
+from models.training.provenance import digest_of_images
 from models.training.samples import Batch, Sample
 
 NAME: Final = "FPNNet-backbone"
@@ -102,7 +103,11 @@ def train_backbone(
         Patches(sampler=CropSampler(crop_groups(data.train, data.phantoms), crops, plan.seed), batch=plan.batch),
         views=_views(data, crops, plan.seed),
         plan=replace(plan, last_layer_rate=1.0),  # of means, as ResNet has it, not SPPNet's many maxima
-        fixed={"task": NAME, **asdict(crops)},
+        fixed={
+            "task": NAME,
+            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            **asdict(crops),
+        },
         directory=folder,
     )
     if not run.run(tell, until):

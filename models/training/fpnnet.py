@@ -22,8 +22,9 @@ from models.training.detector import DetectorTraining, TrainPlan
 from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_threshold, train_gate
 from models.training.loop import BEST, arithmetic
 from models.training.planted_views import planted_pairs
+from models.training.provenance import digest_of_file, digest_of_images
 from models.training.start import load_fitting
-from models.training.validation import ValidationView, score_at_rate, view_of, views_of
+from models.training.validation import ValidationView, score_at_rate, some_of, view_of, views_of
 from models.weights import write_weights
 
 NAME: Final = "FPNNet"
@@ -35,6 +36,9 @@ OPERATING_RATE: Final = 0.5
 
 VALIDATION_ROUNDS: Final = 3
 """Times that lesions are planted in each image of the validation split: few images would else choose a checkpoint."""
+
+VALIDATION_IMAGES: Final = 100
+"""Of more plantable images, or of more with lesions, these many by lot are validated on."""
 
 GATE_ROUNDS: Final = 2
 """Times that the whole validation split is made anew to choose the gate's threshold."""
@@ -116,25 +120,38 @@ def train(
     network = new_network(plan.seed, backbone)
     sampler = CropSampler(crop_groups(data.train, data.phantoms), crops, plan.seed)
     normals = [image for image in (*data.train, *data.phantoms[:2]) if image.plantable]
-    run = DetectorTraining(network, sampler, normals=normals, views=views, plan=plan, directory=directory)
+    run = DetectorTraining(
+        network,
+        sampler,
+        normals=normals,
+        views=views,
+        plan=plan,
+        fixed={
+            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            "backbone": digest_of_file(backbone),
+            **asdict(crops),
+        },
+        directory=directory,
+    )
     if not run.run(tell, until):
         return None
-    gate = train_gate(run.batches, gate_plan, device=torch.device(plan.device), seed=plan.seed, tell=tell_gate).cpu()
+    device = torch.device(plan.device)
+    gate = train_gate(run.batches, gate_plan, device=device, seed=plan.seed, tell=tell_gate)
     gate = gate.half().float()  # as it will be stored, so that its threshold is right to the last digit
-    detector, step, figures = _best(directory)
+    detector, step, figures = _best(directory, device)
     more = tuple(view for round_ in range(GATE_ROUNDS) for view in _views(data, plan.seed + 1 + round_))
-    with arithmetic(torch.device("cpu"), plan.precision):
+    with arithmetic(device, plan.precision):
         passed = choose_threshold(gate, detector, more if _has_normals(more) else views, gate_plan.recall)
     trained = _Trained(detector=detector, step=step, figures=figures, gate=gate, passed=passed)
     return _export(directory, trained, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
 
 
-def _best(directory: Path) -> tuple[FPNNet, int, Mapping[str, float]]:
+def _best(directory: Path, device: torch.device) -> tuple[FPNNet, int, Mapping[str, float]]:
     """Read the best checkpoint of a run: the detector in half precision, as it will be stored; its step and figures."""
     content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
     detector = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet).detector
     detector.load_state_dict({name: _halved(value) for name, value in content["network"].items()})
-    return detector.eval(), content["step"], content["figures"]
+    return detector.to(device, memory_format=torch.channels_last).eval(), content["step"], content["figures"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +182,7 @@ def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView],
         for part, network in (("detector", trained.detector), ("gate", trained.gate))
         for name, value in network.state_dict().items()
     }
-    score = score_at_rate(trained.detector, views, torch.device("cpu"), OPERATING_RATE)
+    score = score_at_rate(trained.detector, views, torch.device(recipe.plan.device), OPERATING_RATE)
     metadata = bundle_metadata(NAME)
     # Rounded up: rounded down, it would let in the very false positive that it was set to.
     at = math.ceil(1000.0 * score - ROUNDING) / 1000.0
@@ -180,7 +197,7 @@ def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView],
     }
     metadata["measured"] = _measured(trained.figures, trained.passed, views)
     target = directory / NAME.lower()
-    write_weights(weights, target, metadata)
+    write_weights(weights, target, metadata, trained_on=recipe.note)
     return target
 
 
@@ -190,8 +207,11 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence[ValidationView]) -> dict[str, Any]:
-    lesions, normals = sum(len(view.lesions) for view in views), sum(view.normal for view in views)
-    on = f"validation split: {lesions} lesions, planted or real, and {normals} normal images; chose the checkpoint"
+    lesions, normals = sum(len(view.lesions) for view in views), sum(view.normal and not view.drawn for view in views)
+    on = (
+        f"validation split: {lesions} lesions, planted or real, and {normals} normal images, as they came and with "
+        "distractors drawn in; whole images, without the gate; chose the checkpoint"
+    )
     named = {**figures, "gate_recall": passed.recall, "gate_looked_at": passed.looked_at}
     return {
         "note": on,
@@ -214,15 +234,19 @@ def crop_groups(
 
 
 def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
-    """Validation: each plantable image without lesions and several times with, each with real lesions as it is."""
+    """Validation: plantable images without lesions and several times with, images with real lesions as they are.
+
+    False positives are counted on phantoms only where no other image is known to be normal.
+    """
     spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").canonical_spacing_mm
-    images = (*data.val, *data.val_phantoms)
-    planted = views_of(planted_pairs(images, seed), spacing_mm)
-    for round_ in range(1, VALIDATION_ROUNDS):
-        again = planted_pairs(images, seed + 1000 * round_)
-        planted += tuple(view_of(pair.planted, spacing_mm, normal=False) for pair in again)
-    real = tuple(view_of(image, spacing_mm, normal=False) for image in data.val if image.lesions)
-    return planted + real
+    plantable = some_of([image for image in data.val if image.plantable], VALIDATION_IMAGES, seed)
+    views: tuple[ValidationView, ...] = ()
+    for images in (plantable, data.val_phantoms):
+        for round_ in range(VALIDATION_ROUNDS):
+            pairs = planted_pairs(images, seed + 1000 * round_)
+            views += views_of(pairs, spacing_mm, normals=round_ == 0 and (images is plantable or not plantable))
+    labelled = some_of([image for image in data.val if image.lesions], VALIDATION_IMAGES, seed)
+    return views + tuple(view_of(image, spacing_mm, normal=False) for image in labelled)
 
 
 def _has_normals(views: Sequence[ValidationView]) -> bool:

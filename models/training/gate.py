@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from models.channels import channels
 from models.contract import BoxPx
-from models.fpnnet.gate import CELL_PX, CORE_CELLS, Gate
+from models.fpnnet.gate import CELL_PX, CORE_CELLS, CORE_PX, NEAR_PX, Gate
 from models.fpnnet.network import FPNNet
 from models.training.crops import Crop
 from models.training.validation import ValidationView, lesion_scores, score_at_rate
@@ -122,12 +122,14 @@ def choose_threshold(gate: Gate, detector: FPNNet, views: Sequence[ValidationVie
     lesions: list[tuple[float, float]] = []
     normal: list[Tensor] = []
     for view in views:
-        with torch.inference_mode():
-            probability = gate(channels(torch.tensor(view.pixels))[None])[0].sigmoid()
-        peaks_of_view = [float(probability[_inside(box)].max()) for box, _ in view.lesions]
-        lesions.extend(zip(peaks_of_view, lesion_scores(detector, view, device), strict=True))
+        # In float32, as the node runs it: rounded to bfloat16, a probability may lie on the other side of a threshold.
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            probability = gate(channels(torch.tensor(view.pixels, device=device))[None])[0].sigmoid().cpu()
+        cores = F.max_pool2d(probability[None, None], CORE_CELLS, ceil_mode=True)[0, 0]
+        opens = [_opens(cores, box) for box, _ in view.lesions]
+        lesions.extend(zip(opens, lesion_scores(detector, view, device), strict=True))
         if view.normal:
-            normal.append(F.max_pool2d(probability[None, None], CORE_CELLS, ceil_mode=True).flatten())
+            normal.append(cores.flatten())
     peaks = [peak for peak, score in lesions if score > least] or [peak for peak, _ in lesions]
     ordered = sorted(peaks)
     lost = int((1.0 - recall) * len(ordered) + ROUNDING)
@@ -139,6 +141,16 @@ def choose_threshold(gate: Gate, detector: FPNNet, views: Sequence[ValidationVie
         lesions=len(peaks),
         looked_at=float((asked > threshold).float().mean()),
     )
+
+
+def _opens(cores: Tensor, box: BoxPx) -> float:
+    """Highest probability of those cores, any of which would let a box with this centre count."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    rows, columns = (
+        slice(max(int((at - NEAR_PX) // CORE_PX), 0), min(int((at + NEAR_PX) // CORE_PX) + 1, length))
+        for at, length in zip((y, x), cores.shape, strict=True)
+    )
+    return float(cores[rows, columns].max())
 
 
 def _cells(crop: Crop) -> Tensor:

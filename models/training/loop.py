@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
+from models.errors import TrainingRefused
 from models.metadata import folder_name
 
 CHECKPOINT: Final = "checkpoint.pt"
@@ -54,6 +55,16 @@ def arithmetic(device: torch.device, precision: Precision) -> AbstractContextMan
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def refuse_other_plan(directory: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise TrainingRefused when a run that is taken up again was begun with something else than is wanted now."""
+    differing = sorted(name for name in begun.keys() | wanted.keys() if begun.get(name) != wanted.get(name))
+    if differing:
+        raise TrainingRefused(
+            f"the run in {directory} was begun with another {' and '.join(differing)}; "
+            "go on with what it was begun with, or give another folder"
+        )
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

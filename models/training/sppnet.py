@@ -17,6 +17,7 @@ from models.training.calcified import CalcifiedSamples, SamplePlan, views_of_cla
 from models.training.classifier import BestCheckpoint, ClassifierPlan, ClassifierTraining, read_best
 from models.training.contract import TrainingImage
 from models.training.loop import training_dir
+from models.training.provenance import digest_of_file, digest_of_images
 from models.training.samples import Sample
 from models.training.start import load_fitting
 from models.weights import write_weights
@@ -103,7 +104,12 @@ def train(
         source,
         views=views,
         plan=plan,
-        fixed={"model": NAME, **asdict(samples)},
+        fixed={
+            "model": NAME,
+            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            "start": digest_of_file(start),
+            **asdict(samples),
+        },
         directory=training_dir(directory, NAME),
     )
     if not run.run(tell, until):
@@ -116,7 +122,7 @@ def train(
         "measured": measured(best, views, "whole images, with planted or real lesions", "malignant"),
     }
     target = directory / folder_name(NAME)
-    write_weights(best.weights, target, metadata)
+    write_weights(best.weights, target, metadata, trained_on=data.note)
     return target
 
 

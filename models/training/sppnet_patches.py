@@ -141,7 +141,7 @@ def train_patches(
     measurements = measured(best, views, "patches of malignant calcifications", TASKS[task].positive)
     training = {"classifier": asdict(plan), "step_of_best": best.step}
     metadata = _metadata(task) | {"training_data": note, "training": training, "measured": measurements}
-    write_weights(best.weights, target, metadata)
+    write_weights(best.weights, target, metadata, trained_on=note)
     return target
 
 

@@ -135,7 +135,8 @@ def test_a_box_that_begins_a_hair_outside_the_crop_is_asked_for() -> None:
     assert _cells(crop).sum() == 6
 
 
-LESIONS = {(0, 0): 0.9, (4, 0): 0.8, (8, 0): 0.7, (12, 0): 0.6, (0, 8): 0.5}
+LESIONS = {(3, 3): 0.9, (11, 3): 0.8, (19, 3): 0.7, (3, 11): 0.6, (19, 19): 0.5}
+"""Each in the middle of a core of its own: no other would let it count."""
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_the_threshold_lets_the_recall_pass_and_no_more(recall: float, threshold
     # Half of a window of 8 by 8 cells of the normal image is above each threshold below 0.65.
     normal = view({(0, 0): 0.65, (9, 9): 0.1}, normal=True)
     figures = choose_threshold(
-        _Shown(), DETECTOR, [view(LESIONS, *(cell_box(*cell) for cell in LESIONS)), normal], recall
+        _Shown(), DETECTOR, [view(LESIONS, *(cell_box(*cell) for cell in LESIONS), side=384), normal], recall
     )  # type: ignore[arg-type]  # stands in
     assert figures.threshold == pytest.approx(threshold, abs=1e-9)
     assert figures.recall == passing / 5
@@ -176,7 +177,7 @@ def test_a_lesion_that_the_gate_does_not_see_at_all_opens_it_for_the_whole_image
 
 
 def test_what_the_detector_does_not_find_does_not_open_the_gate(finds_all: pytest.MonkeyPatch) -> None:
-    views = [view(LESIONS, *(cell_box(*cell) for cell in LESIONS)), view({(0, 0): 0.65}, normal=True)]
+    views = [view(LESIONS, *(cell_box(*cell) for cell in LESIONS), side=384), view({(0, 0): 0.65}, normal=True)]
     finds_all.setattr(gate_training, "score_at_rate", lambda *_: 0.3)
     finds_all.setattr(
         gate_training, "lesion_scores", lambda _n, seen, _d: [0.9, 0.31, 0.3, 0.8, 0.0][: len(seen.lesions)]
@@ -186,7 +187,29 @@ def test_what_the_detector_does_not_find_does_not_open_the_gate(finds_all: pytes
 
 
 def test_a_detector_that_finds_nothing_leaves_all_lesions_to_the_gate(finds_all: pytest.MonkeyPatch) -> None:
-    views = [view(LESIONS, *(cell_box(*cell) for cell in LESIONS)), view({}, normal=True)]
+    views = [view(LESIONS, *(cell_box(*cell) for cell in LESIONS), side=384), view({}, normal=True)]
     finds_all.setattr(gate_training, "lesion_scores", lambda _n, seen, _d: [0.0] * len(seen.lesions))
     figures = choose_threshold(_Shown(), DETECTOR, views, 1.0)  # type: ignore[arg-type]  # stands in
     assert (figures.lesions, figures.recall) == (5, 1.0)
+
+
+def test_a_lesion_passes_by_any_core_that_its_centre_is_in_or_near_and_by_no_other() -> None:
+    normal = view({}, normal=True)
+    # The centre of the cell (8, 3) lies 8 pixels beyond the first core; that of (12, 3) lies 72 beyond it.
+    for cell, threshold in (((8, 3), 0.2999), ((12, 3), 0.0)):
+        seen = view({(0, 0): 0.3}, cell_box(*cell))
+        assert choose_threshold(_Shown(), DETECTOR, [seen, normal], 1.0).threshold == pytest.approx(threshold, abs=1e-9)  # type: ignore[arg-type]  # stands in
+
+
+def test_a_large_lesion_does_not_pass_by_its_corner() -> None:
+    """What the node does: a box counts where its centre is in a window's core or near it."""
+    seen = view({(3, 3): 0.4}, (50.0, 50.0, 350.0, 350.0), side=384)
+    assert choose_threshold(_Shown(), DETECTOR, [seen, view({}, normal=True)], 1.0).threshold == 0.0  # type: ignore[arg-type]  # stands in
+
+
+def test_the_threshold_is_chosen_in_float32_whatever_the_training_was_in() -> None:
+    gate = Gate().eval()
+    views = [view({(3, 3): 0.5}, cell_box(3, 3)), view({}, normal=True)]
+    plain = choose_threshold(gate, DETECTOR, views, 1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert choose_threshold(gate, DETECTOR, views, 1.0) == plain
