@@ -16,6 +16,7 @@ from models.fpnnet.gate import Gate
 from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
 from models.metadata import bundle_dir, bundle_metadata, read_metadata
+from models.training.card import write_card
 from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
 from models.training.detector import DetectorTraining, TrainPlan
@@ -198,6 +199,7 @@ def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView],
     metadata["measured"] = _measured(trained.figures, trained.passed, views)
     target = directory / NAME.lower()
     write_weights(weights, target, metadata, trained_on=recipe.note)
+    write_card(target)
     return target
 
 

@@ -14,6 +14,7 @@ from models.bundle import build_network
 from models.metadata import bundle_dir, bundle_metadata, folder_name, read_metadata
 from models.sppnet.network import SPPNet
 from models.training.calcified import CalcifiedSamples, SamplePlan, views_of_classes
+from models.training.card import write_card
 from models.training.classifier import BestCheckpoint, ClassifierPlan, ClassifierTraining, read_best
 from models.training.contract import TrainingImage
 from models.training.loop import training_dir
@@ -123,6 +124,7 @@ def train(
     }
     target = directory / folder_name(NAME)
     write_weights(best.weights, target, metadata, trained_on=data.note)
+    write_card(target)
     return target
 
 

@@ -131,6 +131,9 @@ def test_a_run_is_not_taken_up_with_another_backbone(tmp_path: Path) -> None:
 def test_trained_weights_have_a_version_of_their_own(tmp_path: Path) -> None:
     metadata = json.loads((trained(tmp_path) / "metadata.json").read_text())
     assert metadata["version"] == f"0.1.0+{metadata['weights']['sha256'][:8]}"
+    card = (tmp_path / "fpnnet" / "README.md").read_text()
+    assert metadata["version"] in card and "Research use" in card and "two made-up images" in card
+    assert all(f"| {figure['name']} | {figure['value']} |" in card for figure in metadata["measured"]["figures"])
     assert metadata["changelog"] == {metadata["version"]: "trained on two made-up images"}
 
 
