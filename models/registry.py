@@ -82,6 +82,12 @@ def resolve_device(device: str, index: int = 0) -> str:
     return resolved
 
 
+def device_problem(device: str) -> str | None:
+    """Say why `device`, as `resolve_device` takes it, cannot be used on this machine; None when it can."""
+    problem: str | None = import_module("models.resident").device_problem(device)  # imports torch
+    return problem
+
+
 def load(name: str, device: str = "auto", weights_dir: Path | None = None) -> LoadedModel:
     """Return the predictor `name` on `device`; the second call with the same arguments returns the same object.
 

@@ -37,6 +37,17 @@ def resolve_device(device: str, index: int = 0) -> str:
     return str(torch.device(device, 0) if device == "cuda" else torch.device(device))
 
 
+def device_problem(device: str) -> str | None:
+    """Say why `device` cannot be used here, None when it can; see `models.registry.device_problem`."""
+    try:
+        found = torch.device(resolve_device(device))
+    except RuntimeError:
+        return "no such device; auto, cpu, cuda or cuda:N"
+    if found.type == "cuda" and (not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count()):
+        return "this machine has no such GPU, or torch cannot use it"
+    return None if found.type in ("cpu", "cuda") else "no such device; auto, cpu, cuda or cuda:N"
+
+
 def checked_pixels(image: ModelImage, canonical_spacing_mm: float) -> torch.Tensor:
     """Return the pixels as a float32 tensor on the CPU, shape ``(rows, columns)``.
 

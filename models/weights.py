@@ -117,7 +117,13 @@ def read_weights(place: WeightsPlace) -> VerifiedWeights:
     return VerifiedWeights(content=content, sha256=sha256, metadata=place.metadata)
 
 
-def write_weights(state_dict: Mapping[str, torch.Tensor], directory: Path, metadata: Mapping[str, Any]) -> str:
+def write_weights(
+    state_dict: Mapping[str, torch.Tensor],
+    directory: Path,
+    metadata: Mapping[str, Any],
+    *,
+    trained_on: str | None = None,
+) -> str:
     """Write ``model.safetensors`` and a ``metadata.json`` that names its digest into `directory`.
 
     Parameters
@@ -128,6 +134,9 @@ def write_weights(state_dict: Mapping[str, torch.Tensor], directory: Path, metad
         ``weights_dir/fpnnet``, say; made when it does not exist.
     metadata : mapping
         The whole metadata, e.g. from `models.metadata.bundle_metadata`, with the figures measured for these weights.
+    trained_on : str or None
+        What newly trained weights learned from. They get a version of their own, that of the architecture and the
+        first digits of their digest, and a line in the changelog.
 
     Returns
     -------
@@ -139,6 +148,9 @@ def write_weights(state_dict: Mapping[str, torch.Tensor], directory: Path, metad
     content = save({key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()})
     sha256 = hashlib.sha256(content).hexdigest()
     described = {**metadata, "weights": {"file": WEIGHTS_FILE, "sha256": sha256}}
+    if trained_on is not None:
+        version = f"{metadata['version'].partition('+')[0]}+{sha256[:8]}"
+        described |= {"version": version, "changelog": {version: f"trained on {trained_on}"}}
     directory.mkdir(parents=True, exist_ok=True)
     _replace(directory / WEIGHTS_FILE, content)
     _replace(directory / "metadata.json", (json.dumps(described, indent=4) + "\n").encode())

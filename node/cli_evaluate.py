@@ -44,7 +44,13 @@ def fpnnet(
         Path | None, typer.Option("--weights", metavar="DIR", help="A weights_dir; else the weights that ship.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of planted clusters and of the resamples.")] = 20231118,
+    false_positives_on: Annotated[
+        Literal["normal", "unmarked", "all"],
+        typer.Option(
+            help="Which images count: those vouched for as normal (plantable); all without a marked lesion; all images."
+        ),
+    ] = "normal",
+    seed: Annotated[int, typer.Option(min=0, help="Of planted clusters and of the resamples.")] = 20231118,
     second_opinion: Annotated[bool, typer.Option("--second-opinion", help="Run SPPNet as well.")] = False,
 ) -> None:
     """Detection: FROC with intervals, lesion, image and breast level as the paper reports them."""
@@ -65,4 +71,5 @@ def fpnnet(
         device=device,
         seed=seed,
         second_opinion=second_opinion,
+        false_positives_on=false_positives_on,
     )

@@ -25,12 +25,20 @@ OutOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SeedOption = Annotated[int, typer.Option(help="Of weights, crops and order.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of weights, crops and order.")]
 MinutesOption = Annotated[
-    float | None, typer.Option(help="Stop after this time, with a checkpoint; the same command goes on.")
+    float | None,
+    typer.Option(
+        help="Stop after this time, with a checkpoint; the same command goes on. "
+        "Validation and FPNNet's gate are not cut short."
+    ),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the arithmetic; auto is bfloat16.")
+]
+MediumOption = Annotated[
+    Literal["film", "digital"] | None,
+    typer.Option(help="Only images of this kind; phantoms are of a digital detector."),
 ]
 StartOption = Annotated[
     Path | None,
@@ -52,7 +60,7 @@ def fpnnet(
     ] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
-    medium: Annotated[Literal["film", "digital"] | None, typer.Option(help="Only images of this kind.")] = None,
+    medium: MediumOption = None,
     distractors: Annotated[
         bool, typer.Option(help="Draw dust, scratches, vessels, clips, labels and single grains too.")
     ] = True,
@@ -78,6 +86,39 @@ def fpnnet(
 
 
 @app.command()
+def fpnnet_backbone(
+    *,
+    data: DataOption,
+    out: OutOption,
+    steps: Annotated[int, typer.Option(min=1, help="In all; a step is one batch of patches.")] = 1000,
+    batch: Annotated[int, typer.Option(min=2, help="Patches of 12.8 mm a step.")] = 16,
+    seed: SeedOption = 1,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
+    phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
+    medium: MediumOption = None,
+    distractors: Annotated[bool, typer.Option(help="As for fpnnet.")] = True,
+    minutes: MinutesOption = None,
+) -> None:
+    """FPNNet's ResNet-50 on patches, with calcifications or without: a file for train fpnnet --backbone."""
+    _require_research()
+    from node.commands_train import classifier_plan_of, train_fpnnet_backbone  # noqa: PLC0415  likewise
+
+    train_fpnnet_backbone(
+        data,
+        out,
+        plan=classifier_plan_of(
+            steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        ),
+        medium=medium,
+        phantoms=phantoms,
+        distractors=distractors,
+        minutes=minutes,
+    )
+
+
+@app.command()
 def sppnet(
     *,
     data: DataOption,
@@ -92,7 +133,7 @@ def sppnet(
     precision: PrecisionOption = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
     phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
-    medium: Annotated[Literal["film", "digital"] | None, typer.Option(help="Only images of this kind.")] = None,
+    medium: MediumOption = None,
     start: StartOption = None,
     minutes: MinutesOption = None,
 ) -> None:

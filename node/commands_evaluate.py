@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ from models.errors import ModelError
 from models.evaluation.contract import EvaluatedImage, NotDefined
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.hits import HIT_RULES
+from models.evaluation.marks import FalsePositivesOn
 from models.evaluation.report import write_report
 from models.predictor import Classifier, Detector
 from models.training.contract import Split
@@ -21,6 +24,11 @@ from pipelines.datasets.manifest import ManifestImage, read_manifest
 from pipelines.errors import MammonodeError, ManifestInvalid
 from pipelines.evaluation import judge_breasts, manifest_cases, planted_cases, run
 
+FALSE_POSITIVES_ON: Final[Mapping[str, FalsePositivesOn]] = {
+    "normal": "normal images",
+    "unmarked": "images without a lesion",
+    "all": "all images",
+}
 DETECTOR: Final = "FPNNet"
 CLASSIFIER: Final = "SPPNet"
 SCORE_THRESHOLD: Final = "score_threshold"
@@ -42,8 +50,15 @@ def evaluate_fpnnet(
     device: str,
     seed: int,
     second_opinion: bool,
+    false_positives_on: str,
 ) -> None:
     """Evaluate FPNNet, write the report and print its main figures."""
+    if phantoms and not planted:
+        raise ManifestInvalid(("--phantoms are there to plant clusters in: give --planted as well",))
+    problem = registry.device_problem(device)
+    if problem is not None:
+        raise ModelUnavailable(f"--device {device}: {problem}")
+    _require_writable(out)
     entries = [entry for entry in read_manifest(manifest) if split is None or entry.split == split]
     cases = planted_cases(entries, seed, phantoms) if planted else manifest_cases(entries)
     if not cases:
@@ -59,13 +74,25 @@ def evaluate_fpnnet(
         model=detector.identity,
         score_threshold=threshold,
         dataset_note=_note(manifest, entries, split, planted=planted, phantoms=phantoms),
+        simulated=planted,
         hit_rule=HIT_RULES[hit_rule],
+        false_positives_on=FALSE_POSITIVES_ON[false_positives_on],
         seed=seed,
     )
     paths = write_report(evaluation, out)
     for line in _summary(evaluation):
         typer.echo(line)
     typer.echo(f"report: {next(path for path in paths if path.suffix == '.html')}")
+
+
+def _require_writable(out: Path) -> None:
+    """Find out before the work, not after it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelUnavailable(f"--out {out} cannot be made: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise ModelUnavailable(f"--out {out} cannot be written to")
 
 
 def _detector(device: str, weights_dir: Path | None) -> Detector:
@@ -97,7 +124,11 @@ def _named_apart(images: tuple[EvaluatedImage, ...]) -> list[EvaluatedImage]:
 
 def _note(manifest: Path, entries: list[ManifestImage], split: Split | None, *, planted: bool, phantoms: int) -> str:
     count = sum(entry.plantable for entry in entries) if planted else len(entries)
-    kind = "each normal image as it is and with simulated calcifications planted" if planted else "as labelled"
+    kind = (
+        "each normal image as it is, with distractors, and with simulated calcifications among these"
+        if planted
+        else "as labelled"
+    )
     of_phantoms = f"; {phantoms} phantoms likewise" if planted and phantoms else ""
     return f"{manifest.name}, {_of_split(split)}, {count} images, {kind}{of_phantoms}"
 
@@ -111,7 +142,7 @@ def _summary(evaluation: Evaluation) -> list[str]:
     curve = evaluation.froc["all lesions"]
     lines = [f"{evaluation.data.images} images, hit: {evaluation.hit_rule_description}"]
     if isinstance(curve, NotDefined):
-        return [*lines, f"FROC: not defined: {curve.reason}"]
+        return [*lines, f"FROC: not defined: {curve.reason}; see --false-positives-on"]
     lines.append(f"{curve.lesions} lesions; false positives on {curve.images} {curve.false_positives_on}")
     for point in curve.points:
         interval = point.interval

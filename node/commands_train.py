@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import time
 from collections import defaultdict
@@ -17,14 +16,14 @@ import typer
 from tqdm import tqdm
 
 from models.errors import TrainingRefused
-from models.registry import resolve_device
+from models.registry import device_problem, resolve_device
 from models.training.calcified import SamplePlan
-from models.training.contract import Medium
+from models.training.contract import Medium, TrainingImage
 from models.training.crops import CropPlan
 from models.training.detector import TrainPlan
 from models.training.fpnnet import DetectorData, train
 from models.training.gate import GatePlan
-from models.training.loop import Precision, training_dir
+from models.training.loop import Precision, append_row, training_dir
 from models.training.patches import TASKS, PatchTask
 from models.training.phantoms import phantom_images
 from pipelines.datasets.patches import by_image, load_patches, note_of, read_patches
@@ -61,15 +60,7 @@ def train_fpnnet(
 ) -> None:
     """Train FPNNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
     out.mkdir(parents=True, exist_ok=True)
-    splits = load_splits(manifest, medium=medium, progress=shown)
-    phantom_note = f"; {phantoms} phantom views" if phantoms else ""
-    data = DetectorData(
-        train=splits.train,
-        val=splits.val,
-        phantoms=phantom_images(phantoms, "train"),
-        val_phantoms=phantom_images(max(1, phantoms // 5) if phantoms else 0, "val"),
-        note=splits.note + phantom_note,
-    )
+    data = _detector_data(manifest, out, medium, phantoms)
     crops = CropPlan() if distractors else CropPlan(distractors=0.0)
     gate_plan = GatePlan(steps=max(1, round(GATE_SHARE * plan.steps)))
     with (
@@ -99,6 +90,39 @@ def train_fpnnet(
     )
 
 
+def _detector_data(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> DetectorData:
+    loaded = _loaded(manifest, out, medium, phantoms)
+    return DetectorData(
+        train=loaded.train, val=loaded.val, phantoms=loaded.phantoms, val_phantoms=loaded.val_phantoms, note=loaded.note
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    train: tuple[TrainingImage, ...]
+    val: tuple[TrainingImage, ...]
+    phantoms: tuple[TrainingImage, ...]
+    val_phantoms: tuple[TrainingImage, ...]
+    note: str
+
+
+def _loaded(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> _Loaded:
+    """Images and phantoms; of films only, there are no phantoms, which are images of a digital detector."""
+    wanted = 0 if medium == "film" else phantoms
+    splits = load_splits(manifest, medium=medium, cache=out / "images", phantoms=wanted > 0, progress=shown)
+    if not any(image.plantable for image in splits.val):
+        typer.echo(
+            "no image of the split val is known to be normal (plantable): false positives are counted on phantoms"
+        )
+    return _Loaded(
+        train=splits.train,
+        val=splits.val,
+        phantoms=phantom_images(wanted, "train"),
+        val_phantoms=phantom_images(max(1, wanted // 5) if wanted else 0, "val"),
+        note=splits.note + (f"; {wanted} phantom views" if wanted else ""),
+    )
+
+
 def plan_of(
     *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
 ) -> TrainPlan:
@@ -107,10 +131,18 @@ def plan_of(
         steps=steps,
         batch=batch,
         seed=seed,
-        device=resolve_device(device),
+        device=_device(device),
         precision="bfloat16" if precision == "auto" else precision,
         workers=workers,
     )
+
+
+def _device(wanted: str) -> str:
+    """Resolve a device before anything is read."""
+    problem = device_problem(wanted)
+    if problem is not None:
+        raise CannotTrain(f"--device {wanted}: {problem}")
+    return resolve_device(wanted)
 
 
 def shown(items: Iterable[Item], count: int, doing: str) -> Iterable[Item]:
@@ -136,12 +168,7 @@ class _Log:
             return
         means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
         self._bar.set_postfix(loss=f"{sum(means.values()):.3f}")
-        new = not self._path.exists()
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["step", *means])
-            if new:
-                writer.writeheader()
-            writer.writerow({"step": step, **means})
+        append_row(self._path, {"step": step, **means})
         self._sums.clear()
         self._count = 0
 
@@ -194,6 +221,30 @@ def stopping(minutes: float | None) -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
+def train_fpnnet_backbone(
+    manifest: Path,
+    out: Path,
+    *,
+    plan: ClassifierPlan,
+    medium: Medium | None,
+    phantoms: int,
+    distractors: bool,
+    minutes: float | None,
+) -> None:
+    """Train FPNNet's backbone on patches and say where it is; likewise."""
+    from models.training.backbone import NAME, WEIGHTS_FILE, train_backbone  # noqa: PLC0415  needs scikit-learn
+
+    data = _detector_data(manifest, out, medium, phantoms)
+    _run_classifier(
+        lambda tell, until: train_backbone(data, out, plan=plan, distractors=distractors, tell=tell, until=until),
+        out,
+        NAME,
+        steps=plan.steps,
+        minutes=minutes,
+    )
+    typer.echo(f"mammonode train fpnnet takes it with --backbone {out / WEIGHTS_FILE}")
+
+
 def train_sppnet(
     manifest: Path,
     out: Path,
@@ -209,13 +260,9 @@ def train_sppnet(
     from models.training.sppnet import ClassifierData  # noqa: PLC0415  needs scikit-learn
     from models.training.sppnet import train as train_classifier  # noqa: PLC0415  likewise
 
-    splits = load_splits(manifest, medium=medium, progress=shown)
+    loaded = _loaded(manifest, out, medium, phantoms)
     data = ClassifierData(
-        train=splits.train,
-        val=splits.val,
-        phantoms=phantom_images(phantoms, "train"),
-        val_phantoms=phantom_images(max(1, phantoms // 5) if phantoms else 0, "val"),
-        note=splits.note + (f"; {phantoms} phantom views" if phantoms else ""),
+        train=loaded.train, val=loaded.val, phantoms=loaded.phantoms, val_phantoms=loaded.val_phantoms, note=loaded.note
     )
     _run_classifier(
         lambda tell, until: train_classifier(
@@ -261,7 +308,7 @@ def classifier_plan_of(
         steps=steps,
         batch=batch,
         seed=seed,
-        device=resolve_device(device),
+        device=_device(device),
         precision="bfloat16" if precision == "auto" else precision,
         workers=workers,
     )

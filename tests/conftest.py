@@ -25,6 +25,17 @@ from tests.peers.servers import (
 SHARED_DIR = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_weights_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests of the node's ways do without the networks' minutes; those of the networks say which weights they want."""
+    folder = tmp_path_factory.mktemp("no-weights")
+    for name in ("fpnnet", "sppnet"):
+        (folder / name).mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MAMMONODE_MODELS__WEIGHTS_DIR", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder of real images beside the checkout; it is never part of the project."""

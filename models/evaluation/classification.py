@@ -121,6 +121,21 @@ def second_opinion_level(images: Sequence[EvaluatedImage]) -> Level:
     return _level("image", "images", cases, neither=("no lesion", None), not_analysed=not_analysed)
 
 
+def second_opinion_breast_level(breasts: Sequence[EvaluatedBreast]) -> Level:
+    """Judge breasts by SPPNet, whose views are joined by the same rule."""
+    cases = [
+        _Case(
+            truth=breast.truth,
+            predicted=breast.second_status,
+            score=breast.second_probability,
+            patient=breast.patient,
+        )
+        for breast in breasts
+        if breast.second_status is not None
+    ]
+    return _level("breast", "breasts", cases, neither=("no lesion", None), not_analysed=len(breasts) - len(cases))
+
+
 def breast_level(breasts: Sequence[EvaluatedBreast]) -> Level:
     """Judge breasts; one without calcification and without a probability ranks below all others."""
     analysed = [breast for breast in breasts if breast.status != "not_analysed"]

@@ -105,6 +105,11 @@ class EvaluatedImage:
         SPPNet's probability that the image is malignant; None when it was not run.
     area_cm2 : float or None
         Of the breast in the image; None when not known.
+    exam : str
+        Tells examinations of a patient apart: a breast is judged from the views of one.
+    known_normal : bool
+        Whether somebody vouches that there is nothing but the truths: without truths it is then a normal image. Else an
+        image without truths may show a mass, or calcifications that nobody marked.
 
     Raises
     ------
@@ -122,6 +127,8 @@ class EvaluatedImage:
     image_malignancy: float | None
     second_opinion: float | None
     area_cm2: float | None
+    exam: str = ""
+    known_normal: bool = True
 
     def __post_init__(self) -> None:
         for truth in self.truths:
@@ -136,8 +143,13 @@ class EvaluatedImage:
                 _check_probability(name, value)
 
     @property
+    def normal(self) -> bool:
+        """Whether it is known to hold no lesion."""
+        return self.known_normal and not self.truths
+
+    @property
     def truth(self) -> Label | None:
-        """Malignant if it holds a malignant lesion, else benign if it holds any; None for a normal image."""
+        """Malignant if it holds a malignant lesion, else benign if it holds any; None without any."""
         if not self.truths:
             return None
         return "malignant" if any(truth.label == "malignant" for truth in self.truths) else "benign"
@@ -164,6 +176,10 @@ class EvaluatedBreast:
     probability : float or None
         Of malignancy, 0 to 1; None when the rule gives none. Without calcification that ranks below every other
         breast; with any other status the breast is left out of the ROC curve, and counted as left out.
+    second_status : {"benign", "malignant"} or None
+        By the same rule from the second opinions on its views; None when one of them has none.
+    second_probability : float or None
+        Of malignancy, likewise.
 
     Raises
     ------
@@ -176,10 +192,13 @@ class EvaluatedBreast:
     truth: Label | None
     status: Status
     probability: float | None
+    second_status: Label | None = None
+    second_probability: float | None = None
 
     def __post_init__(self) -> None:
-        if self.probability is not None:
-            _check_probability("probability", self.probability)
+        for name, value in (("probability", self.probability), ("second_probability", self.second_probability)):
+            if value is not None:
+                _check_probability(name, value)
 
 
 def _check_probability(name: str, value: float) -> None:

@@ -15,6 +15,7 @@ from models.evaluation.classification import (
     compare_with_second_opinion,
     image_level,
     lesion_level,
+    second_opinion_breast_level,
     second_opinion_level,
 )
 from models.evaluation.contract import EvaluatedBreast, EvaluatedImage, NotDefined
@@ -40,7 +41,11 @@ class DataDescription:
     note : str
         Which data set, in the words of the one who ran the evaluation.
     patients, images : int
-    normal_images, benign_images, malignant_images : int
+    simulated : bool
+        Whether the lesions are simulated: their classes are then those of the simulation, not of pathology.
+    normal_images, other_images : int
+        Without a lesion: known to be normal, and others.
+    benign_images, malignant_images : int
         By `EvaluatedImage.truth`.
     benign_lesions, malignant_lesions : int
     images_by_view : mapping of str to int
@@ -59,7 +64,9 @@ class DataDescription:
     note: str
     patients: int
     images: int
+    simulated: bool
     normal_images: int
+    other_images: int
     benign_images: int
     malignant_images: int
     benign_lesions: int
@@ -90,8 +97,8 @@ class Evaluation:
     operating_point : OperatingPoint
     froc : mapping of str to (Froc or NotDefined)
         Keys "all lesions", "malignant lesions", "benign lesions".
-    image, breast, lesion, second_opinion : Level
-        The last is SPPNet's, of images.
+    image, breast, lesion, second_opinion, second_opinion_breast : Level
+        The last two are SPPNet's, of images and of breasts.
     detector_against_second_opinion : DelongTest or NotDefined
     """
 
@@ -107,6 +114,7 @@ class Evaluation:
     breast: Level
     lesion: Level
     second_opinion: Level
+    second_opinion_breast: Level
     detector_against_second_opinion: DelongTest | NotDefined
 
 
@@ -117,6 +125,7 @@ def evaluate(
     model: ModelIdentity,
     score_threshold: float,
     dataset_note: str,
+    simulated: bool = False,
     hit_rule: HitRule = IOU,
     false_positives_on: FalsePositivesOn = "normal images",
     seed: int = SEED,
@@ -136,9 +145,11 @@ def evaluate(
         Operating point: a prediction of at least this score counts.
     dataset_note : str
         Which data set, for the reader.
+    simulated : bool
+        Whether its lesions are simulated.
     hit_rule : HitRule
         See `models.evaluation.hits.HIT_RULES`.
-    false_positives_on : {"normal images", "all images"}
+    false_positives_on : {"normal images", "images without a lesion", "all images"}
         What the x axis of the FROC curves counts.
     seed, resamples : int
         Of the bootstrap of the FROC curves.
@@ -167,7 +178,7 @@ def evaluate(
     }
     return Evaluation(
         model=model,
-        data=describe(images, breasts, dataset_note),
+        data=describe(images, breasts, dataset_note, simulated=simulated),
         hit_rule=hit_rule.name,
         hit_rule_description=hit_rule.description,
         seed=seed,
@@ -178,11 +189,14 @@ def evaluate(
         breast=breast_level(breasts),
         lesion=lesion_level(images, score_threshold),
         second_opinion=second_opinion_level(images),
+        second_opinion_breast=second_opinion_breast_level(breasts),
         detector_against_second_opinion=compare_with_second_opinion(images),
     )
 
 
-def describe(images: Sequence[EvaluatedImage], breasts: Sequence[EvaluatedBreast], note: str) -> DataDescription:
+def describe(
+    images: Sequence[EvaluatedImage], breasts: Sequence[EvaluatedBreast], note: str, *, simulated: bool = False
+) -> DataDescription:
     """Count the data set."""
     truths = [image.truth for image in images]
     breast_truths = [breast.truth for breast in breasts]
@@ -199,7 +213,9 @@ def describe(images: Sequence[EvaluatedImage], breasts: Sequence[EvaluatedBreast
         note=note,
         patients=len({image.patient for image in images} | {breast.patient for breast in breasts}),
         images=len(images),
-        normal_images=truths.count(None),
+        simulated=simulated,
+        normal_images=sum(image.normal for image in images),
+        other_images=sum(not image.truths and not image.normal for image in images),
         benign_images=truths.count("benign"),
         malignant_images=truths.count("malignant"),
         benign_lesions=labels.count("benign"),

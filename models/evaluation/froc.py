@@ -116,9 +116,9 @@ def froc(
         Of the resamples; the same seed gives the same intervals.
     lesions : {"benign", "malignant"}, optional
         Only lesions of this class are to be found; see `models.evaluation.marks.marks_of`.
-    false_positives_on : {"normal images", "all images"}
-        On images with lesions an unmarked second lesion looks like a false positive, so by default only normal images
-        count.
+    false_positives_on : {"normal images", "images without a lesion", "all images"}
+        On images with lesions an unmarked second lesion looks like a false positive, so by default only images that
+        are known to be normal count.
     resamples : int
 
     Returns
@@ -139,7 +139,7 @@ def froc(
     if not marks.lesion_score.size:
         return NotDefined(reason=f"no image has a {lesions} lesion" if lesions else "no image has a lesion")
     if not counted.any():
-        return NotDefined(reason="there are no normal images" if images else "there are no images")
+        return NotDefined(reason=f"there are no {false_positives_on}" if images else "there are no images")
     ladder = _Ladder(marks, counted)
     everyone = np.ones(marks.patients)
     false, found = ladder.climb(everyone)

@@ -13,7 +13,7 @@ from models.contract import Label
 from models.evaluation.contract import EvaluatedImage
 from models.evaluation.hits import HitRule
 
-FalsePositivesOn = Literal["normal images", "all images"]
+FalsePositivesOn = Literal["normal images", "images without a lesion", "all images"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,9 @@ class Marks:
     false_image : numpy.ndarray
         Its image, intp.
     normal : numpy.ndarray
-        For each image whether it holds no lesion, bool.
+        For each image whether it is known to hold no lesion, bool.
+    unmarked : numpy.ndarray
+        For each image whether no lesion is marked in it, bool.
     patient : numpy.ndarray
         For each image the number of its patient, 0 to the number of patients less 1; intp.
     """
@@ -41,6 +43,7 @@ class Marks:
     false_score: NDArray[np.float64]
     false_image: NDArray[np.intp]
     normal: NDArray[np.bool_]
+    unmarked: NDArray[np.bool_]
     patient: NDArray[np.intp]
 
     @property
@@ -50,7 +53,9 @@ class Marks:
 
     def counted(self, domain: FalsePositivesOn) -> NDArray[np.bool_]:
         """For each image whether its false positives count on the x axis."""
-        return self.normal if domain == "normal images" else np.ones_like(self.normal)
+        if domain == "normal images":
+            return self.normal
+        return self.unmarked if domain == "images without a lesion" else np.ones_like(self.normal)
 
 
 def found_on(image: EvaluatedImage, rule: HitRule) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -107,6 +112,7 @@ def marks_of(images: Sequence[EvaluatedImage], rule: HitRule, *, lesions: Label 
         lesion_image=np.array(lesion_image, dtype=np.intp),
         false_score=np.array(false_score, dtype=np.float64),
         false_image=np.array(false_image, dtype=np.intp),
-        normal=np.array([not image.truths for image in images], dtype=np.bool_),
+        normal=np.array([image.normal for image in images], dtype=np.bool_),
+        unmarked=np.array([not image.truths for image in images], dtype=np.bool_),
         patient=np.array([patients[image.patient] for image in images], dtype=np.intp),
     )

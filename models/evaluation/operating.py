@@ -60,6 +60,8 @@ class OperatingPoint:
     normals_without_box : Proportion or NotDefined
         Normal images on which nothing was found: the specificity of detection.
     false_positives_per_normal_image, false_positives_per_image_with_lesion : float or NotDefined
+    false_positives_per_other_image : float or NotDefined
+        On images without a lesion that nobody vouches for as normal.
     false_positives_per_100_cm2 : float or NotDefined
         On normal images, by area of breast; needs the area of each.
     missed : tuple of MissedLesion
@@ -75,6 +77,7 @@ class OperatingPoint:
     normals_without_box: Proportion | NotDefined
     false_positives_per_normal_image: float | NotDefined
     false_positives_per_image_with_lesion: float | NotDefined
+    false_positives_per_other_image: float | NotDefined
     false_positives_per_100_cm2: float | NotDefined
     missed: tuple[MissedLesion, ...]
     surest_false_positives: tuple[FalsePositive, ...]
@@ -86,7 +89,8 @@ def operating_point(images: Sequence[EvaluatedImage], rule: HitRule, score_thres
     missed: list[MissedLesion] = []
     beside_lesions = 0
     false_positives: list[FalsePositive] = []
-    normals = [image for image in images if not image.truths]
+    normals = [image for image in images if image.normal]
+    others = [image for image in images if not image.truths and not image.normal]
     for image in images:
         best, false = found_on(image, rule)
         for truth, score in zip(image.truths, best.tolist(), strict=True):
@@ -107,7 +111,7 @@ def operating_point(images: Sequence[EvaluatedImage], rule: HitRule, score_thres
                 beside and found.score >= score_threshold
                 for found, beside in zip(image.predictions, false.tolist(), strict=True)
             )
-        else:
+        elif image.normal:
             false_positives.extend(
                 FalsePositive(image=image.name, label=found.label, box_px=found.box_px, score=found.score)
                 for found in image.predictions_from(score_threshold)
@@ -124,7 +128,12 @@ def operating_point(images: Sequence[EvaluatedImage], rule: HitRule, score_thres
         normals_without_box=proportion(clean, len(normals), none=no_normals),
         false_positives_per_normal_image=_per(len(false_positives), len(normals), none=no_normals),
         false_positives_per_image_with_lesion=_per(
-            beside_lesions, len(images) - len(normals), none="no image has a lesion"
+            beside_lesions, sum(bool(image.truths) for image in images), none="no image has a lesion"
+        ),
+        false_positives_per_other_image=_per(
+            sum(len(image.predictions_from(score_threshold)) for image in others),
+            len(others),
+            none="every image without a lesion is known to be normal",
         ),
         false_positives_per_100_cm2=(
             NotDefined(reason="not every normal image has its area" if normals else no_normals)

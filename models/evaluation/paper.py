@@ -120,7 +120,7 @@ def paired_rows(evaluation: Evaluation) -> tuple[tuple[PaperRow, MeasuredRow], .
     measured = {
         ("image", "SPPNet"): measured_row(evaluation.second_opinion),
         ("image", "FPNNet"): measured_row(evaluation.image),
-        ("breast", "SPPNet"): row_without("the breast rule is applied to the detector only"),
+        ("breast", "SPPNet"): measured_row(evaluation.second_opinion_breast),
         ("breast", "FPNNet"): measured_row(evaluation.breast),
         ("lesion", "FPNNet"): measured_row(evaluation.lesion),
     }

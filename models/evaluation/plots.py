@@ -77,7 +77,7 @@ def froc_plot(evaluation: Evaluation) -> Plot | None:
     axes.set_xlim(BAND_RATES[0], BAND_RATES[-1])
     axes.set_xticks([0.125, *RATES, 8.0], ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel(f"False positives per {'normal ' if first.false_positives_on == 'normal images' else ''}image")
+    axes.set_xlabel(f"False positives an image, on {first.false_positives_on}")
     axes.set_ylabel("Sensitivity (share of lesions found)")
     axes.legend(loc="best", frameon=True, framealpha=0.9, fontsize=8)
     caption = (

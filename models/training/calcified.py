@@ -15,8 +15,9 @@ import numpy as np
 from models.contract import Label
 from models.errors import TrainingRefused
 from models.resampling import resample
+from models.training.breast import breast_places
 from models.training.contract import TrainingImage, TruthBox
-from models.training.crops import GRID_PX, TISSUE, cut
+from models.training.crops import cut, within
 from models.training.planted_views import plant_whole, planted_pairs
 from models.training.samples import Batch, Sample, varied
 from models.training.validation import view_of
@@ -148,13 +149,12 @@ class CalcifiedSamples:
         """A square around a lesion, or around a place in the breast, with the lesions that reach into it."""
         side = round(side_px * self.plan.spacing_mm / image.spacing_mm)
         if lesion is None:
-            coarse = image.pixels[GRID_PX // 2 :: GRID_PX, GRID_PX // 2 :: GRID_PX]
-            places = np.argwhere(coarse > TISSUE)
-            place = places[int(rng.integers(len(places)))][::-1] * GRID_PX if len(places) else np.zeros(2)
+            places = breast_places(image.pixels)
+            place = places[int(rng.integers(len(places)))].astype(float) if len(places) else np.zeros(2)
         else:
             x0, y0, x1, y1 = lesion.box_px
             place = np.array([x0 + x1, y0 + y1]) / 2
-        left, top = (round(float(value) - side / 2) for value in place + rng.uniform(-0.25, 0.25, size=2) * side)
+        left, top = within(place + rng.uniform(-0.25, 0.25, size=2) * side, side, image.pixels.shape)
         reaching = tuple(
             box
             for box in image.lesions

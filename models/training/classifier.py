@@ -25,6 +25,7 @@ from models.training.loop import (
     append_row,
     arithmetic,
     learning_rate,
+    refuse_other_plan,
     write_checkpoint,
 )
 from models.training.samples import Batch, BatchSource, Sample
@@ -252,11 +253,7 @@ class ClassifierTraining(Generic[Network]):
         if not path.exists():
             return
         content = torch.load(path, map_location=self._device, weights_only=True)
-        begun = content["fixed"]
-        differing = [name for name in begun.keys() | self._fixed.keys() if begun.get(name) != self._fixed.get(name)]
-        if differing:
-            what = " and ".join(sorted(differing))
-            raise TrainingRefused(f"the run in {self.directory} was begun with another {what}")
+        refuse_other_plan(self.directory, content["fixed"], self._fixed)
         self.step = int(content["step"])
         self._network.load_state_dict(content["network"])
         self._average = content["average"]

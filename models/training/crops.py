@@ -15,18 +15,15 @@ from numpy.typing import NDArray
 
 from models.contract import BoxPx, Label
 from models.resampling import resample
+from models.training.breast import GRID_PX, breast_places
 from models.training.clusters import make_cluster
 from models.training.contract import TrainingImage, TruthBox
 from models.training.distractors import draw_distractors
-from models.training.looks import Exposure, draw_look, finish
+from models.training.looks import Exposure, draw_look, finish, step_of
 from models.training.planting import plant
 
 Image = NDArray[np.float32]
 
-TISSUE: Final = 0.08
-"""Brightness above which a pixel counts as breast when a place is drawn."""
-
-GRID_PX: Final = 8
 MIN_SHARE_INSIDE: Final = 0.4
 """A true box of which less is inside the crop is not asked for."""
 
@@ -49,6 +46,8 @@ class CropPlan:
         Probability that a crop gets distractors at all.
     on_tissue : float
         Probability that a crop is drawn around a place in the breast, else anywhere.
+    real : float
+        Probability that a crop is drawn around a labelled lesion, when there are any.
     on_mined : float
         Probability that a crop without cluster is drawn around a known false positive, when there are any.
     scales : tuple of float
@@ -62,6 +61,7 @@ class CropPlan:
     clusters: tuple[float, float, float] = (0.35, 0.5, 0.15)
     distractors: float = 0.75
     on_tissue: float = 0.9
+    real: float = 0.3
     on_mined: float = 0.5
     scales: tuple[float, float] = (0.87, 1.15)
     gammas: tuple[float, float] = (0.75, 1.35)
@@ -93,6 +93,7 @@ class Crop:
 class _Source:
     image: TrainingImage
     tissue_px: NDArray[np.intp]  # (n, 2): x, y of blocks of breast
+    step: float  # of its quantisation, 0 for none
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class CropSampler:
     mined: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     _sources: dict[str, list[_Source]] = field(init=False)
     _shares: NDArray[np.float64] = field(init=False)
+    _labelled: list[_Source] = field(init=False)
 
     def __post_init__(self) -> None:
         filled = {name: group for name, group in self.groups.items() if group[1] and group[0] > 0}
@@ -121,10 +123,13 @@ class CropSampler:
         self._sources = {name: [_source(image) for image in images] for name, (_, images) in filled.items()}
         shares = np.array([share for share, _ in filled.values()])
         self._shares = shares / shares.sum()
+        self._labelled = [source for group in self._sources.values() for source in group if source.image.lesions]
 
     def draw(self, number: int) -> Crop:
         """Return crop `number`."""
         rng = np.random.default_rng([self.seed, number])
+        if rng.random() < self.plan.real and self._labelled:
+            return self._crop(rng, self._labelled[int(rng.integers(len(self._labelled)))])
         group = list(self._sources)[int(rng.choice(len(self._shares), p=self._shares))]
         sources = self._sources[group]
         source = sources[int(rng.integers(len(sources)))]
@@ -135,16 +140,16 @@ class CropSampler:
         wanted = int(rng.choice(3, p=self.plan.clusters)) if image.plantable else 0
         side = round(self.plan.side_px * self.plan.spacing_mm * rng.uniform(*self.plan.scales) / image.spacing_mm)
         centre = self._place(rng, source, side, empty=wanted == 0)
-        left, top = (round(float(value) - side / 2) for value in centre)
+        left, top = within(centre, side, image.pixels.shape)
         pixels = cut(image.pixels, left, top, side)
         calcium = np.zeros_like(pixels) if image.plantable else np.full_like(pixels, np.nan)
-        exposure = Exposure(pixels=pixels, spacing_mm=image.spacing_mm, look=draw_look(rng, image.medium))
+        exposure = Exposure(pixels=pixels, spacing_mm=image.spacing_mm, look=draw_look(rng, image.medium, source.step))
         if rng.random() < self.plan.distractors:
             draw_distractors(rng, exposure, image.medium)
         truth = _inside(image.lesions, left, top, side)
-        tissue = np.argwhere(pixels > TISSUE)
+        tissue = _in_crop(source.tissue_px, left, top, side)
         for _ in range(wanted if len(tissue) else 0):
-            y, x = tissue[int(rng.integers(len(tissue)))]
+            x, y = tissue[int(rng.integers(len(tissue)))] + rng.uniform(-GRID_PX / 2, GRID_PX / 2, size=2)
             label: Label = "malignant" if rng.random() < 0.5 else "benign"
             at = (float(np.clip(x, 0.12 * side, 0.88 * side)), float(np.clip(y, 0.12 * side, 0.88 * side)))
             if any(_near(at, box) for box, _ in truth):
@@ -200,19 +205,36 @@ class CropSampler:
 
 
 def _source(image: TrainingImage) -> _Source:
-    coarse = image.pixels[GRID_PX // 2 :: GRID_PX, GRID_PX // 2 :: GRID_PX]
-    places = np.argwhere(coarse > TISSUE)[:, ::-1] * GRID_PX + GRID_PX // 2
-    return _Source(image=image, tissue_px=places)
+    return _Source(image=image, tissue_px=breast_places(image.pixels), step=step_of(image))
+
+
+def _in_crop(places: NDArray[np.intp], left: int, top: int, side: int) -> NDArray[np.intp]:
+    """Those places that lie in a crop, in its pixels."""
+    moved = places - np.array([left, top])
+    inside: NDArray[np.intp] = moved[((moved >= 0) & (moved < side)).all(axis=1)]
+    return inside
+
+
+def within(centre: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Left and top of a square about a place, ``(x, y)``, moved into the image where that is large enough.
+
+    A network sees the edge of an image as an edge; crops that reached beyond would show it something else there.
+    """
+    left, top = (round(float(value) - side / 2) for value in centre)
+    return _moved(left, side, shape[1]), _moved(top, side, shape[0])
+
+
+def _moved(start: int, side: int, length: int) -> int:
+    return min(max(start, 0), length - side) if side <= length else start
 
 
 def cut(pixels: Image, left: int, top: int, side: int) -> Image:
-    """A square of an image, air beyond its edges; a copy."""
-    out = np.zeros((side, side), dtype=np.float32)
-    rows, columns = pixels.shape
-    y0, y1, x0, x1 = max(top, 0), min(top + side, rows), max(left, 0), min(left + side, columns)
-    if y0 < y1 and x0 < x1:
-        out[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
-    return out
+    """A square of an image, which goes on as its edge beyond it; a copy."""
+    rows, columns = (
+        np.clip(np.arange(start, start + side), 0, length - 1)
+        for start, length in zip((top, left), pixels.shape, strict=True)
+    )
+    return pixels[rows[:, None], columns].astype(np.float32, copy=True)
 
 
 def _inside(lesions: Sequence[TruthBox], left: int, top: int, side: int) -> list[tuple[BoxPx, Label]]:

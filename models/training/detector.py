@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from models.errors import TrainingRefused
 from models.fpnnet.network import CLASSES, FPNNet
 from models.training.contract import TrainingImage
 from models.training.crops import Crop, CropSampler
@@ -28,9 +27,10 @@ from models.training.loop import (
     append_row,
     arithmetic,
     learning_rate,
+    refuse_other_plan,
     write_checkpoint,
 )
-from models.training.validation import ValidationFigures, ValidationView, find_false_positives, validate
+from models.training.validation import ValidationFigures, ValidationView, find_false_positives, some_of, validate
 
 GRAIN_LOSS: Final = 1.0
 """Weight of the grain map's loss beside those of Faster R-CNN."""
@@ -40,6 +40,9 @@ GRAIN_STRIDE: Final = 4
 
 GRAIN_POSITIVE: Final = 4.0
 """Weight of cells with calcium: they are few."""
+
+MINED_IMAGES: Final = 150
+"""In which false positives are looked for at a time; of more, these many by lot."""
 
 FIXED: Final = ("batch", "weight_decay", "seed")
 """What of a plan may not change when a run is taken up again. More or fewer steps may be: the learning rate follows."""
@@ -101,8 +104,15 @@ class DetectorTraining:
         Images of the training split without lesions, in which false positives are mined.
     views : sequence of ValidationView
         What is validated on, never trained on.
+    fixed : mapping of str to number, str or tuple
+        What else may not change when the run is taken up again: which images, how crops are drawn.
     directory : pathlib.Path
         For checkpoints and the log; a run that is there already is taken up again.
+
+    Raises
+    ------
+    TrainingRefused
+        The run in `directory` was begun with another plan.
     """
 
     def __init__(
@@ -113,6 +123,7 @@ class DetectorTraining:
         normals: Sequence[TrainingImage],
         views: Sequence[ValidationView],
         plan: TrainPlan,
+        fixed: Mapping[str, Any],
         directory: Path,
     ) -> None:
         self.plan = plan
@@ -130,6 +141,7 @@ class DetectorTraining:
         )
         self._sampler = sampler
         self._normals, self._views = normals, views
+        self._fixed = {name: getattr(plan, name) for name in FIXED} | dict(fixed)
         directory.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -250,7 +262,8 @@ class DetectorTraining:
 
     def _mine(self) -> None:
         with arithmetic(self._device, self.plan.precision):
-            self._sampler.mined = find_false_positives(self.averaged(), self._normals, self._device)
+            normals = some_of(self._normals, MINED_IMAGES, self.plan.seed + self.step)
+            self._sampler.mined = find_false_positives(self.averaged(), normals, self._device)
 
     def _validate(self) -> None:
         with arithmetic(self._device, self.plan.precision):
@@ -264,7 +277,7 @@ class DetectorTraining:
     def _save(self) -> None:
         content = {
             "step": self.step,
-            "plan": asdict(self.plan),
+            "fixed": self._fixed,
             "network": self._network.state_dict(),
             "average": self._average,
             "grains": self._grains.state_dict(),
@@ -279,16 +292,16 @@ class DetectorTraining:
         if not path.exists():
             return
         content = torch.load(path, map_location=self._device, weights_only=True)
-        differing = [name for name in FIXED if content["plan"][name] != getattr(self.plan, name)]
-        if differing:
-            raise TrainingRefused(f"the run in {self.directory} was begun with another {' and '.join(differing)}")
+        refuse_other_plan(self.directory, content["fixed"], self._fixed)
         self.step = int(content["step"])
         self._network.load_state_dict(content["network"])
         self._average = content["average"]
         self._grains.load_state_dict(content["grains"])
         self._optimiser.load_state_dict(content["optimiser"])
         self.best = None if content["best"] is None else ValidationFigures(**content["best"])
-        mined: dict[str, NDArray[np.float64]] = {name: places.numpy() for name, places in content["mined"].items()}
+        mined: dict[str, NDArray[np.float64]] = {
+            name: places.cpu().numpy() for name, places in content["mined"].items()
+        }
         self._sampler.mined = mined
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from models.bundle import build_network
 from models.errors import TrainingRefused
@@ -18,13 +16,16 @@ from models.fpnnet.gate import Gate
 from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
 from models.metadata import bundle_dir, bundle_metadata, read_metadata
+from models.training.card import write_card
 from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
 from models.training.detector import DetectorTraining, TrainPlan
 from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_threshold, train_gate
-from models.training.loop import BEST
+from models.training.loop import BEST, arithmetic
 from models.training.planted_views import planted_pairs
-from models.training.validation import ValidationView, operating_score, view_of, views_of
+from models.training.provenance import digest_of_file, digest_of_images
+from models.training.start import load_fitting
+from models.training.validation import ValidationView, score_at_rate, some_of, view_of, views_of
 from models.weights import write_weights
 
 NAME: Final = "FPNNet"
@@ -36,6 +37,9 @@ OPERATING_RATE: Final = 0.5
 
 VALIDATION_ROUNDS: Final = 3
 """Times that lesions are planted in each image of the validation split: few images would else choose a checkpoint."""
+
+VALIDATION_IMAGES: Final = 100
+"""Of more plantable images, or of more with lesions, these many by lot are validated on."""
 
 GATE_ROUNDS: Final = 2
 """Times that the whole validation split is made anew to choose the gate's threshold."""
@@ -81,7 +85,8 @@ def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
     metadata = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json")
     network = build_network(metadata, GatedFPNNet).detector
     if backbone is not None:
-        _load_backbone(network, backbone)
+        resnet = "a ResNet-50 with torchvision's names"
+        load_fitting(network.backbone.body, backbone, what=resnet, prefix="backbone.body.")
     return network
 
 
@@ -114,16 +119,51 @@ def train(
     if not _has_normals(views):
         raise TrainingRefused("the validation split has no normal image that lesions can be planted in: see plantable")
     network = new_network(plan.seed, backbone)
-    sampler = CropSampler(_groups(data), crops, plan.seed)
+    sampler = CropSampler(crop_groups(data.train, data.phantoms), crops, plan.seed)
     normals = [image for image in (*data.train, *data.phantoms[:2]) if image.plantable]
-    run = DetectorTraining(network, sampler, normals=normals, views=views, plan=plan, directory=directory)
+    run = DetectorTraining(
+        network,
+        sampler,
+        normals=normals,
+        views=views,
+        plan=plan,
+        fixed={
+            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            "backbone": digest_of_file(backbone),
+            **asdict(crops),
+        },
+        directory=directory,
+    )
     if not run.run(tell, until):
         return None
-    gate = train_gate(run.batches, gate_plan, device=torch.device(plan.device), seed=plan.seed, tell=tell_gate).cpu()
+    device = torch.device(plan.device)
+    gate = train_gate(run.batches, gate_plan, device=device, seed=plan.seed, tell=tell_gate)
     gate = gate.half().float()  # as it will be stored, so that its threshold is right to the last digit
+    detector, step, figures = _best(directory, device)
     more = tuple(view for round_ in range(GATE_ROUNDS) for view in _views(data, plan.seed + 1 + round_))
-    figures = choose_threshold(gate, more if _has_normals(more) else views, gate_plan.recall)
-    return _export(directory, gate, figures, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
+    with arithmetic(device, plan.precision):
+        passed = choose_threshold(gate, detector, more if _has_normals(more) else views, gate_plan.recall)
+    trained = _Trained(detector=detector, step=step, figures=figures, gate=gate, passed=passed)
+    return _export(directory, trained, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
+
+
+def _best(directory: Path, device: torch.device) -> tuple[FPNNet, int, Mapping[str, float]]:
+    """Read the best checkpoint of a run: the detector in half precision, as it will be stored; its step and figures."""
+    content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
+    detector = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet).detector
+    detector.load_state_dict({name: _halved(value) for name, value in content["network"].items()})
+    return detector.to(device, memory_format=torch.channels_last).eval(), content["step"], content["figures"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trained:
+    """What a run ended with: its best detector, the step and figures of that; the gate, and what it lets by."""
+
+    detector: FPNNet
+    step: int
+    figures: Mapping[str, float]
+    gate: Gate
+    passed: GateFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,32 +176,30 @@ class _Recipe:
     note: str
 
 
-def _export(directory: Path, gate: Gate, passed: GateFigures, views: Sequence[ValidationView], recipe: _Recipe) -> Path:
-    """Write the best weights of a run in half precision, with the metadata that describes them."""
-    best = torch.load(directory / BEST, map_location="cpu", weights_only=True)
-    detector = {f"detector.{name}": value for name, value in best["network"].items()}
+def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView], recipe: _Recipe) -> Path:
+    """Write the weights in half precision, with the metadata that describes them."""
     weights = {
-        name: _halved(value)
-        for name, value in {**detector, **{f"gate.{name}": value for name, value in gate.state_dict().items()}}.items()
+        f"{part}.{name}": _halved(value)
+        for part, network in (("detector", trained.detector), ("gate", trained.gate))
+        for name, value in network.state_dict().items()
     }
-    network = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet)
-    network.load_state_dict(weights)
-    score = operating_score(network.detector.eval(), views, torch.device("cpu"), OPERATING_RATE)
+    score = score_at_rate(trained.detector, views, torch.device(recipe.plan.device), OPERATING_RATE)
     metadata = bundle_metadata(NAME)
     # Rounded up: rounded down, it would let in the very false positive that it was set to.
     at = math.ceil(1000.0 * score - ROUNDING) / 1000.0
-    metadata["operating_point"] |= {"score_threshold": at, "gate_threshold": passed.threshold}
+    metadata["operating_point"] |= {"score_threshold": at, "gate_threshold": trained.passed.threshold}
     metadata["training_data"] = recipe.note
     metadata["licence"] = "that of the images it was trained on; see training_data"
     metadata["training"] = {
         "detector": asdict(recipe.plan),
         "crops": asdict(recipe.crops),
         "gate": asdict(recipe.gate),
-        "step_of_best": best["step"],
+        "step_of_best": trained.step,
     }
-    metadata["measured"] = _measured(best["figures"], passed, views)
+    metadata["measured"] = _measured(trained.figures, trained.passed, views)
     target = directory / NAME.lower()
-    write_weights(weights, target, metadata)
+    write_weights(weights, target, metadata, trained_on=recipe.note)
+    write_card(target)
     return target
 
 
@@ -171,8 +209,11 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence[ValidationView]) -> dict[str, Any]:
-    lesions, normals = sum(len(view.lesions) for view in views), sum(view.normal for view in views)
-    on = f"validation split: {lesions} lesions, planted or real, and {normals} normal images; chose the checkpoint"
+    lesions, normals = sum(len(view.lesions) for view in views), sum(view.normal and not view.drawn for view in views)
+    on = (
+        f"validation split: {lesions} lesions, planted or real, and {normals} normal images, as they came and with "
+        "distractors drawn in; whole images, without the gate; chose the checkpoint"
+    )
     named = {**figures, "gate_recall": passed.recall, "gate_looked_at": passed.looked_at}
     return {
         "note": on,
@@ -182,36 +223,33 @@ def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence
     }
 
 
-def _groups(data: DetectorData) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
-    groups = {medium: [image for image in data.train if image.medium == medium] for medium in ("film", "digital")} | {
-        "phantom": list(data.phantoms)
+def crop_groups(
+    images: Sequence[TrainingImage], phantoms: Sequence[TrainingImage]
+) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
+    """Images by kind, with how often a crop comes from each; kinds without any are left out."""
+    groups: dict[str, Sequence[TrainingImage]] = {
+        "film": [image for image in images if image.medium == "film"],
+        "digital": [image for image in images if image.medium == "digital"],
+        "phantom": phantoms,
     }
-    return {name: (SHARES[name], images) for name, images in groups.items() if images}
+    return {name: (SHARES[name], members) for name, members in groups.items() if members}
 
 
 def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
-    """Validation: each plantable image without lesions and several times with, each with real lesions as it is."""
+    """Validation: plantable images without lesions and several times with, images with real lesions as they are.
+
+    False positives are counted on phantoms only where no other image is known to be normal.
+    """
     spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").spacing_mm
-    images = (*data.val, *data.val_phantoms)
-    planted = views_of(planted_pairs(images, seed), spacing_mm)
-    for round_ in range(1, VALIDATION_ROUNDS):
-        again = planted_pairs(images, seed + 1000 * round_)
-        planted += tuple(view_of(pair.planted, spacing_mm, normal=False) for pair in again)
-    real = tuple(view_of(image, spacing_mm, normal=False) for image in data.val if image.lesions)
-    return planted + real
+    plantable = some_of([image for image in data.val if image.plantable], VALIDATION_IMAGES, seed)
+    views: tuple[ValidationView, ...] = ()
+    for images in (plantable, data.val_phantoms):
+        for round_ in range(VALIDATION_ROUNDS):
+            pairs = planted_pairs(images, seed + 1000 * round_)
+            views += views_of(pairs, spacing_mm, normals=round_ == 0 and (images is plantable or not plantable))
+    labelled = some_of([image for image in data.val if image.lesions], VALIDATION_IMAGES, seed)
+    return views + tuple(view_of(image, spacing_mm, normal=False) for image in labelled)
 
 
 def _has_normals(views: Sequence[ValidationView]) -> bool:
     return any(view.normal for view in views)
-
-
-def _load_backbone(network: FPNNet, path: Path) -> None:
-    own = network.backbone.body.state_dict()
-    try:
-        given = {name.removeprefix("backbone.body."): value for name, value in load_file(path).items()}
-    except SafetensorError as error:
-        raise TrainingRefused(f"{path.name} is not safetensors: {error}") from error
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise TrainingRefused(f"{path.name} holds no layer of a ResNet-50 with torchvision's names")
-    network.backbone.body.load_state_dict(fitting, strict=False)

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from models.channels import channels
 from models.contract import BoxPx
-from models.fpnnet.gate import CELL_PX, CORE_CELLS, Gate
+from models.fpnnet.gate import CELL_PX, CORE_CELLS, CORE_PX, NEAR_PX, Gate
+from models.fpnnet.network import FPNNet
 from models.training.crops import Crop
-from models.training.validation import ValidationView
+from models.training.validation import ValidationView, lesion_scores, score_at_rate
 
 POSITIVE: Final = 2.0
 """Weight of cells with a cluster: a miss of the gate is final, a false alarm costs time."""
@@ -25,6 +26,10 @@ MARGIN: Final = 5e-5
 
 ROUNDING: Final = 1e-9
 """So that 1 of 10 lesions may be lost at a recall of 0.9, which is not a binary number."""
+
+FOUND_AT: Final = 2.0
+"""False positives per normal image down to which a lesion counts as found by the detector: what it does not find, the
+gate cannot lose."""
 
 FIRST_CROP: Final = 10_000_000
 """The gate sees other crops than the detector."""
@@ -41,7 +46,7 @@ class GatePlan:
     learning_rate : float
         The highest of one cycle (Smith and Topin, arXiv:1708.07120).
     recall : float
-        Share of the lesions of the validation split that must pass.
+        Share of the lesions of the validation split that must pass, of those that the detector finds.
     """
 
     steps: int = 1500
@@ -59,13 +64,16 @@ class GateFigures:
     threshold : float
         On its probability.
     recall : float
-        Share of lesions that pass.
+        Share of lesions that pass, of those that the detector finds at `FOUND_AT`.
+    lesions : int
+        How many these are; all, when it finds none.
     looked_at : float
         Share of the area of normal images that is looked at, without margins.
     """
 
     threshold: float
     recall: float
+    lesions: int
     looked_at: float
 
 
@@ -104,16 +112,25 @@ def train_gate(
     return gate.eval()
 
 
-def choose_threshold(gate: Gate, views: Sequence[ValidationView], recall: float) -> GateFigures:
-    """Return the highest threshold that lets `recall` of the lesions pass, and what it costs on normal images."""
-    peaks: list[float] = []
+def choose_threshold(gate: Gate, detector: FPNNet, views: Sequence[ValidationView], recall: float) -> GateFigures:
+    """Return the highest threshold that lets `recall` of the lesions pass, and what it costs on normal images.
+
+    The lesions are those that the detector finds; all of them when it finds none.
+    """
+    device = next(detector.parameters()).device
+    least = score_at_rate(detector, views, device, FOUND_AT)
+    lesions: list[tuple[float, float]] = []
     normal: list[Tensor] = []
     for view in views:
-        with torch.inference_mode():
-            probability = gate(channels(torch.tensor(view.pixels))[None])[0].sigmoid()
-        peaks.extend(float(probability[_inside(box)].max()) for box, _ in view.lesions)
+        # In float32, as the node runs it: rounded to bfloat16, a probability may lie on the other side of a threshold.
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            probability = gate(channels(torch.tensor(view.pixels, device=device))[None])[0].sigmoid().cpu()
+        cores = F.max_pool2d(probability[None, None], CORE_CELLS, ceil_mode=True)[0, 0]
+        opens = [_opens(cores, box) for box, _ in view.lesions]
+        lesions.extend(zip(opens, lesion_scores(detector, view, device), strict=True))
         if view.normal:
-            normal.append(F.max_pool2d(probability[None, None], CORE_CELLS, ceil_mode=True).flatten())
+            normal.append(cores.flatten())
+    peaks = [peak for peak, score in lesions if score > least] or [peak for peak, _ in lesions]
     ordered = sorted(peaks)
     lost = int((1.0 - recall) * len(ordered) + ROUNDING)
     threshold = max(math.floor((ordered[lost] - MARGIN) * 10_000), 0) / 10_000
@@ -121,8 +138,19 @@ def choose_threshold(gate: Gate, views: Sequence[ValidationView], recall: float)
     return GateFigures(
         threshold=threshold,
         recall=sum(peak > threshold for peak in peaks) / len(peaks),
+        lesions=len(peaks),
         looked_at=float((asked > threshold).float().mean()),
     )
+
+
+def _opens(cores: Tensor, box: BoxPx) -> float:
+    """Highest probability of those cores, any of which would let a box with this centre count."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    rows, columns = (
+        slice(max(int((at - NEAR_PX) // CORE_PX), 0), min(int((at + NEAR_PX) // CORE_PX) + 1, length))
+        for at, length in zip((y, x), cores.shape, strict=True)
+    )
+    return float(cores[rows, columns].max())
 
 
 def _cells(crop: Crop) -> Tensor:

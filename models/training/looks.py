@@ -20,12 +20,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.contract import Medium
+from models.training.contract import Medium, TrainingImage
 
 Image = NDArray[np.float32]
 
 FLATTEST: Final = 0.35
 """Least share of the greatest slope that the film's curve keeps: real films are exposed clear of toe and shoulder."""
+
+SAMPLED_PX: Final = 16
+"""Of rows and columns, every so many are looked at to tell the quantisation of an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +81,26 @@ RANGES: Final[Mapping[Medium, tuple[tuple[float, float], tuple[float, float]]]] 
 )
 
 
-def draw_look(rng: np.random.Generator, medium: Medium) -> Look:
-    """Draw the look of an image: contrast log-evenly, blur evenly in the ranges of `RANGES`."""
+def step_of(image: TrainingImage) -> float:
+    """Return the quantisation of an image: ``1 / 255`` when all its values are steps of 8 bits, else 0."""
+    values = image.pixels[::SAMPLED_PX, ::SAMPLED_PX] * np.float32(255.0)
+    return 1.0 / 255.0 if bool(np.all(np.abs(values - np.rint(values)) < 1e-3)) else 0.0
+
+
+def draw_look(rng: np.random.Generator, medium: Medium, step: float) -> Look:
+    """Draw the look of an image: contrast log-evenly, blur evenly in the ranges of `RANGES`.
+
+    Parameters
+    ----------
+    step : float
+        Of its quantisation, 0 for none: see `step_of`.
+    """
     (low, high), blur = RANGES[medium]
-    film = medium == "film"
     return Look(
         per_mm=float(np.exp(rng.uniform(np.log(low), np.log(high)))),
         blur_mm=float(rng.uniform(*blur)),
-        film_curve=film,
-        step=1.0 / 255.0 if film else 0.0,
+        film_curve=medium == "film",
+        step=step,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
+from models.errors import TrainingRefused
 from models.metadata import folder_name
 
 CHECKPOINT: Final = "checkpoint.pt"
@@ -56,6 +57,16 @@ def arithmetic(device: torch.device, precision: Precision) -> AbstractContextMan
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+def refuse_other_plan(directory: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise TrainingRefused when a run that is taken up again was begun with something else than is wanted now."""
+    differing = sorted(name for name in begun.keys() | wanted.keys() if begun.get(name) != wanted.get(name))
+    if differing:
+        raise TrainingRefused(
+            f"the run in {directory} was begun with another {' and '.join(differing)}; "
+            "go on with what it was begun with, or give another folder"
+        )
+
+
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint so that a crash leaves the old one or the new one."""
     partial = path.with_name(path.name + ".part")
@@ -66,10 +77,22 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a row to a CSV file; a new file begins with the names of the columns."""
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
+    """Append the row of a step to a CSV file; a new file begins with the names of the columns.
+
+    Rows of this step and later ones go: they are from before the run was taken up again at an earlier checkpoint.
+
+    Parameters
+    ----------
+    row : mapping
+        Holds the number of the ``step``.
+    """
+    kept: list[Mapping[str, Any]] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            kept = [old for old in csv.DictReader(file) if int(old["step"]) < row["step"]]
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+        writer.writeheader()
+        writer.writerows([*kept, row])
+    partial.replace(path)

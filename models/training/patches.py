@@ -121,7 +121,7 @@ def side_of(box_px: BoxPx, spacing_mm: float) -> int:
 def make_patch(
     image: TrainingImage, box_px: BoxPx, *, split: Split, pathology: Pathology | None, er: Receptor | None
 ) -> Patch:
-    """Cut a lesion and its surround out of an image; what lies beyond the image is air."""
+    """Cut a lesion and its surround out of an image, which goes on as its edge beyond it."""
     side = round(REGION_PX * SPACING_MM / image.spacing_mm)
     left, top = round((box_px[0] + box_px[2] - side) / 2), round((box_px[1] + box_px[3] - side) / 2)
     return Patch(

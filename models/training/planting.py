@@ -91,7 +91,12 @@ def plant(exposure: Exposure, calcium: Image, cluster: Cluster, centre_px: tuple
     if not lengths.size:
         return None
     added = lengths * np.float32(look.per_mm) * slope(pixels[window], look) * (pixels[window] > AIR)
-    peaks = np.array([_peak(added, window, grain, centre_px, spacing_mm) for grain in cluster.grains])
+    room = np.maximum(1.0 - pixels[window], 0.0)  # on what is white already nothing can be seen
+
+    def peaks_of(shown: Image) -> NDArray[np.float64]:
+        return np.array([_peak(shown, window, grain, centre_px, spacing_mm) for grain in cluster.grains])
+
+    peaks = peaks_of(np.minimum(added, room))
     least = max(MIN_VISIBLE, round(MIN_VISIBLE_SHARE * len(peaks)))
     if len(peaks) < least:
         return None
@@ -99,10 +104,11 @@ def plant(exposure: Exposure, calcium: Image, cluster: Cluster, centre_px: tuple
     if enough <= 0:
         return None
     raised = min(max(1.0, 1.05 * VISIBLE * noise / enough), 4.0)
-    seen = [grain for grain, peak in zip(cluster.grains, raised * peaks, strict=True) if peak > VISIBLE * noise]
+    added *= np.float32(raised)
+    peaks = peaks_of(np.minimum(added, room))
+    seen = [grain for grain, peak in zip(cluster.grains, peaks, strict=True) if peak > VISIBLE * noise]
     if len(seen) < least:
         return None
-    added *= np.float32(raised)
     pixels[window] += added
     np.maximum(calcium[window], np.where(added > noise, added, 0.0), out=calcium[window])
     x0, y0, x1, y1 = box_around(seen, centre_px, spacing_mm, BOX_MARGIN_MM)

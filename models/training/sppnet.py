@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from models.bundle import build_network
-from models.errors import TrainingRefused
 from models.metadata import bundle_dir, bundle_metadata, folder_name, read_metadata
 from models.sppnet.network import SPPNet
 from models.training.calcified import CalcifiedSamples, SamplePlan, views_of_classes
+from models.training.card import write_card
 from models.training.classifier import BestCheckpoint, ClassifierPlan, ClassifierTraining, read_best
 from models.training.contract import TrainingImage
 from models.training.loop import training_dir
+from models.training.provenance import digest_of_file, digest_of_images
 from models.training.samples import Sample
+from models.training.start import load_fitting
 from models.weights import write_weights
 
 NAME: Final = "SPPNet"
@@ -72,7 +72,7 @@ def new_network(seed: int, start: Path | None = None) -> SPPNet:
     nn.init.zeros_(network.fc.weight)
     nn.init.zeros_(network.fc.bias)
     if start is not None:
-        _load_what_fits(network, start)
+        load_fitting(network, start, what="an SPPNet, nor of a ResNet-18 with torchvision's names")
     return network
 
 
@@ -105,7 +105,12 @@ def train(
         source,
         views=views,
         plan=plan,
-        fixed={"model": NAME, **asdict(samples)},
+        fixed={
+            "model": NAME,
+            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            "start": digest_of_file(start),
+            **asdict(samples),
+        },
         directory=training_dir(directory, NAME),
     )
     if not run.run(tell, until):
@@ -118,7 +123,8 @@ def train(
         "measured": measured(best, views, "whole images, with planted or real lesions", "malignant"),
     }
     target = directory / folder_name(NAME)
-    write_weights(best.weights, target, metadata)
+    write_weights(best.weights, target, metadata, trained_on=data.note)
+    write_card(target)
     return target
 
 
@@ -135,15 +141,3 @@ def _groups(data: ClassifierData) -> dict[str, tuple[float, Sequence[TrainingIma
         "phantom": list(data.phantoms)
     }
     return {name: (SHARES[name], images) for name, images in groups.items() if images}
-
-
-def _load_what_fits(network: SPPNet, path: Path) -> None:
-    own = network.state_dict()
-    try:
-        given = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TrainingRefused(f"{path.name} cannot be read as safetensors ({type(error).__name__})") from error
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise TrainingRefused(f"{path.name} holds no layer of an SPPNet, nor of a ResNet-18 with torchvision's names")
-    network.load_state_dict(fitting, strict=False)

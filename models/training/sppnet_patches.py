@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.errors import TrainingRefused
 from models.metadata import bundle_metadata, folder_name
 from models.resampling import resample
+from models.training.card import write_card
 from models.training.classifier import ClassifierPlan, ClassifierTraining, read_best
 from models.training.crops import cut
 from models.training.loop import training_dir
@@ -141,7 +142,8 @@ def train_patches(
     measurements = measured(best, views, "patches of malignant calcifications", TASKS[task].positive)
     training = {"classifier": asdict(plan), "step_of_best": best.step}
     metadata = _metadata(task) | {"training_data": note, "training": training, "measured": measurements}
-    write_weights(best.weights, target, metadata)
+    write_weights(best.weights, target, metadata, trained_on=note)
+    write_card(target)
     return target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from models.fpnnet.network import CLASSES, FPNNet
 from models.resampling import resample
 from models.training.contract import TrainingImage
 from models.training.planted_views import PlantedPair
+
+Item = TypeVar("Item")
 
 LEAST_SCORE: Final = 0.02
 """Boxes below this score are not looked at."""
@@ -38,11 +40,14 @@ class ValidationView:
         In pixels of `pixels`.
     normal : bool
         Whether it counts for false positives.
+    drawn : bool
+        Whether distractors were drawn into it: such normals help to choose a checkpoint, not an operating point.
     """
 
     pixels: NDArray[np.float32]
     lesions: tuple[tuple[BoxPx, Label], ...]
     normal: bool
+    drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ class ValidationFigures:
         return (self.found_at_half + self.found_at_1 + self.found_at_2) / 3.0
 
 
-def view_of(image: TrainingImage, spacing_mm: float, *, normal: bool) -> ValidationView:
+def view_of(image: TrainingImage, spacing_mm: float, *, normal: bool, drawn: bool = False) -> ValidationView:
     """Bring an image and its truth to the network's spacing."""
     rows, columns = image.pixels.shape
     shape = round(rows * image.spacing_mm / spacing_mm), round(columns * image.spacing_mm / spacing_mm)
@@ -77,16 +82,26 @@ def view_of(image: TrainingImage, spacing_mm: float, *, normal: bool) -> Validat
     for lesion in image.lesions:
         x0, y0, x1, y1 = lesion.box_px
         lesions.append(((x0 * across, y0 * down, x1 * across, y1 * down), lesion.label))
-    return ValidationView(pixels=resample(image.pixels, shape), lesions=tuple(lesions), normal=normal)
+    return ValidationView(pixels=resample(image.pixels, shape), lesions=tuple(lesions), normal=normal, drawn=drawn)
 
 
-def views_of(pairs: Iterable[PlantedPair], spacing_mm: float) -> tuple[ValidationView, ...]:
-    """Both images of each pair."""
-    return tuple(
-        view_of(image, spacing_mm, normal=image is pair.normal)
-        for pair in pairs
-        for image in (pair.planted, pair.normal)
-    )
+def views_of(pairs: Iterable[PlantedPair], spacing_mm: float, *, normals: bool) -> tuple[ValidationView, ...]:
+    """Views of each pair: with lesions, and, when `normals`, as it came and with distractors alone."""
+    views: list[ValidationView] = []
+    for pair in pairs:
+        views.append(view_of(pair.planted, spacing_mm, normal=False, drawn=True))
+        if normals:
+            views.append(view_of(pair.normal, spacing_mm, normal=True))
+            views.append(view_of(pair.distracted, spacing_mm, normal=True, drawn=True))
+    return tuple(views)
+
+
+def some_of(items: Sequence[Item], most: int, seed: int) -> Sequence[Item]:
+    """All items, or `most` of them by lot, in their order."""
+    if len(items) <= most:
+        return items
+    chosen = np.random.default_rng(seed).choice(len(items), size=most, replace=False)
+    return [items[index] for index in sorted(chosen.tolist())]
 
 
 def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.device) -> ValidationFigures:
@@ -110,11 +125,17 @@ def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.dev
     )
 
 
-def operating_score(network: FPNNet, views: Sequence[ValidationView], device: torch.device, rate: float) -> float:
-    """Score above which there are at most `rate` false positives per normal image."""
-    normals = [view for view in views if view.normal]
+def score_at_rate(network: FPNNet, views: Sequence[ValidationView], device: torch.device, rate: float) -> float:
+    """Score above which there are at most `rate` false positives per normal image, as it came."""
+    normals = [view for view in views if view.normal and not view.drawn]
     false = [score for view in normals for _, _, score in _detect(network, view.pixels, device)]
     return _threshold(false, rate * len(normals))
+
+
+def lesion_scores(network: FPNNet, view: ValidationView, device: torch.device) -> list[float]:
+    """Score of the best box on each lesion of `view`; 0 for one that is not found."""
+    found = _detect(network, view.pixels, device) if view.lesions else []
+    return [_best(found, box, label)[0] for box, label in view.lesions]
 
 
 def find_false_positives(

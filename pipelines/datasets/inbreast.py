@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from models.contract import Label
 from models.training.contract import TruthBox
-from pipelines.datasets.inbreast_regions import calcification_boxes_px, read_regions
+from pipelines.datasets.inbreast_regions import CALCIFICATIONS, calcification_boxes_px, read_regions
 from pipelines.datasets.layout import Imported, ImportOptions, find_table, read_table, sorted_out
 from pipelines.datasets.manifest import ManifestImage
 from pipelines.datasets.rows import Laterality
@@ -84,6 +84,8 @@ def _image(path: Path, named: re.Match[str], grade: str, outlines: Path, options
     regions = read_regions(outlines) if outlines.is_file() else ()
     row_mm, column_mm = header.pixel_spacing_mm or (options.spacing_mm or SPACING_MM,) * 2
     boxes_px = calcification_boxes_px(regions, (header.rows, header.columns), (row_mm + column_mm) / 2)
+    if not boxes_px and any(region.name in CALCIFICATIONS for region in regions):
+        return "calcifications outlined one by one, too few for a group"
     return ManifestImage(
         path=path.absolute(),
         patient=named["patient"],

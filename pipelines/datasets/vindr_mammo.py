@@ -47,6 +47,7 @@ COLUMNS: Final = (
 CALCIFICATION: Final = "Suspicious Calcification"
 NO_FINDING: Final = "No Finding"
 NEGATIVE: Final = "BI-RADS 1"
+BENIGN: Final = "BI-RADS 2"
 LABELS: Final[Mapping[str, Label]] = {
     "BI-RADS 1": "benign",
     "BI-RADS 2": "benign",
@@ -89,6 +90,8 @@ def _image(folder: Path, rows: Sequence[Row], options: ImportOptions) -> Manifes
     calcifications = [row for row in rows if CALCIFICATION in _categories(row)]
     if any(row["finding_birads"] not in LABELS for row in calcifications):
         return "a calcification without BI-RADS"
+    if not calcifications and first["breast_birads"] == BENIGN:
+        return "a breast of BI-RADS 2: its benign calcifications, if any, are not outlined"
     boxes_px = [_box_px(row) for row in calcifications]
     if any(x0 >= x1 or y0 >= y1 for x0, y0, x1, y1 in boxes_px):
         return "a box that lies outside its image"

@@ -144,7 +144,9 @@ def test_the_documentation_names_every_column_layout_and_command(run: Run) -> No
 
 
 def test_the_example_of_the_documentation_is_a_valid_manifest(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```\n(image,patient,.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (example,) = re.findall(
+        r"```\n(image,patient,split,label,.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     for line in example.splitlines()[1:]:
         path = tmp_path / line.partition(",")[0]
         path.parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from scipy import ndimage
 from models.contract import ClassificationOutput, Detection, DetectionOutput, Label, ModelIdentity, ModelImage
 from models.evaluation.contract import EvaluatedImage, Prediction
 from models.training.contract import TrainingImage, TruthBox
+from pipelines import evaluation
 from pipelines.datasets.images import load_image
 from pipelines.datasets.manifest import ManifestImage
 from pipelines.evaluation import LOWEST_SCORE, Case, judge_breasts, manifest_cases, planted_cases, run
@@ -64,6 +65,12 @@ class Opinion:
     def predict(self, image: ModelImage) -> ClassificationOutput:
         self.seen.append(image)
         return ClassificationOutput(malignancy=float(image.pixels.max()), device="cpu")
+
+
+def read(case: Case) -> TrainingImage:
+    image = case.read()
+    assert image is not None
+    return image
 
 
 def plain(items: Iterable[Case], _count: int, _doing: str) -> Iterable[Case]:
@@ -151,7 +158,7 @@ def test_images_are_read_when_their_turn_comes(tmp_path: Path) -> None:
     paths = [white_png(tmp_path / f"{number}.png") for number in range(2)]
     cases = manifest_cases([entry(path) for path in paths])
     paths[1].unlink()
-    assert cases[0].read().pixels.shape == (96, 40)
+    assert read(cases[0]).pixels.shape == (96, 40)
     assert len({case.read for case in cases}) == 2
 
 
@@ -185,6 +192,40 @@ def test_a_breast_is_judged_from_both_its_views() -> None:
     assert breast.truth == "malignant"
     assert breast.status == "malignant"
     assert breast.probability == pytest.approx(0.8)
+
+
+def test_a_breast_is_ranked_by_the_view_that_the_rule_selects() -> None:
+    """The views disagree and the malignant one is not sure: the benign one decides, and ranks the breast."""
+    cc = view_of_breast("cc", "CC", prediction(0.9, 0.45))
+    mlo = view_of_breast("mlo", "MLO", prediction(0.9, 0.1, "benign"))
+    (breast,) = judge_breasts([cc, mlo], 0.5)
+    assert (breast.status, breast.probability) == ("benign", pytest.approx(0.1))
+
+
+def test_breasts_without_a_box_are_ranked_by_what_lies_below_the_operating_point() -> None:
+    views = [view_of_breast(name, "CC", patient=name, image_malignancy=p) for name, p in (("a", 0.2), ("b", 0.1))]
+    assert [breast.probability for breast in judge_breasts(views, 0.5)] == [0.2, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("opinions", "status", "probability"),
+    [((0.8, 0.6), "malignant", 0.8), ((0.8, 0.1), "malignant", 0.8), ((0.3, 0.1), "benign", 0.1)],
+)
+def test_second_opinions_are_joined_by_the_same_rule(
+    opinions: tuple[float, float], status: str, probability: float
+) -> None:
+    views = [view_of_breast(view, view, second_opinion=p) for view, p in zip(("CC", "MLO"), opinions, strict=True)]
+    (breast,) = judge_breasts(views, 0.5)
+    assert (breast.second_status, breast.second_probability) == (status, pytest.approx(probability))
+    (without,) = judge_breasts([views[0], view_of_breast("MLO", "MLO")], 0.5)
+    assert (without.second_status, without.second_probability) == (None, None)
+
+
+def test_only_an_image_that_is_vouched_for_is_normal(tmp_path: Path) -> None:
+    path = white_png(tmp_path / "a.png")
+    entries = [entry(path, plantable=True), entry(path), entry(path, lesions=(lesion(*PLACE),))]
+    images, _ = evaluated(manifest_cases(entries))
+    assert [image.normal for image in images] == [True, False, False]
 
 
 def test_findings_below_the_operating_point_do_not_count() -> None:
@@ -231,11 +272,14 @@ def normals(tmp_path: Path) -> list[ManifestImage]:
 
 def test_of_a_pair_the_normal_has_no_truth_and_the_planted_one_has(tmp_path: Path) -> None:
     cases = planted_cases(normals(tmp_path), seed=5)
-    assert len(cases) == 24
-    images = [case.read() for case in cases]
-    for normal, planted in zip(images[::2], images[1::2], strict=True):
-        assert not normal.lesions and planted.lesions
-        assert planted.patient == f"{normal.patient}+" and planted.name != normal.name
+    assert len(cases) == 36
+    assert [case.exam for case in cases[:3]] == ["", "distractors", "planted"]
+    images = [read(case) for case in cases]
+    for normal, distracted, planted in zip(images[::3], images[1::3], images[2::3], strict=True):
+        assert not normal.lesions and not distracted.lesions and planted.lesions
+        assert distracted.patient == normal.patient and distracted.name not in (normal.name, planted.name)
+        assert not np.array_equal(planted.pixels, distracted.pixels)
+        assert planted.patient == normal.patient and planted.name != normal.name
         assert planted.pixels.shape == normal.pixels.shape
         assert not np.array_equal(planted.pixels, normal.pixels)
 
@@ -243,8 +287,8 @@ def test_of_a_pair_the_normal_has_no_truth_and_the_planted_one_has(tmp_path: Pat
 def test_all_lesions_of_a_breast_are_of_one_class_and_breasts_of_both(tmp_path: Path) -> None:
     cases = planted_cases(normals(tmp_path), seed=5)
     of_breast: dict[tuple[str, str | None], set[str]] = {}
-    for case in cases[1::2]:
-        image = case.read()
+    for case in cases[2::3]:
+        image = read(case)
         of_breast.setdefault((image.patient, case.laterality), set()).update(one.label for one in image.lesions)
     assert len(of_breast) == 6
     assert all(len(labels) == 1 for labels in of_breast.values())
@@ -253,7 +297,7 @@ def test_all_lesions_of_a_breast_are_of_one_class_and_breasts_of_both(tmp_path: 
 
 def test_the_same_seed_plants_the_same_and_another_one_something_else(tmp_path: Path) -> None:
     def planted(seed: int) -> TrainingImage:
-        return planted_cases(normals(tmp_path)[:1], seed)[1].read()
+        return read(planted_cases(normals(tmp_path)[:1], seed)[2])
 
     assert planted(5).lesions == planted(5).lesions
     assert np.array_equal(planted(5).pixels, planted(5).pixels)
@@ -262,17 +306,33 @@ def test_the_same_seed_plants_the_same_and_another_one_something_else(tmp_path: 
 
 def test_the_normal_of_a_pair_is_the_image_as_it_is(tmp_path: Path) -> None:
     first = normals(tmp_path)[0]
-    case, _ = planted_cases([first], seed=5)
-    assert np.array_equal(case.read().pixels, load_image(first).pixels)
+    case, _, _ = planted_cases([first], seed=5)
+    assert np.array_equal(read(case).pixels, load_image(first).pixels)
     assert (case.laterality, case.view) == ("L", "CC")
 
 
 def test_phantoms_come_in_pairs_too() -> None:
     cases = planted_cases([], seed=5, phantoms=3)
-    assert [(case.laterality, case.view) for case in cases[::2]] == [("L", "CC"), ("R", "CC"), ("L", "MLO")]
-    normal, planted = cases[2].read(), cases[3].read()
+    assert [(case.laterality, case.view) for case in cases[::3]] == [("L", "CC"), ("R", "CC"), ("L", "MLO")]
+    normal, planted = read(cases[3]), read(cases[5])
     assert not normal.lesions and planted.lesions
-    assert normal.name != cases[0].read().name
+    assert normal.name != read(cases[0]).name
+
+
+def test_a_patient_with_and_without_lesions_planted_stays_one_patient_with_three_examinations(tmp_path: Path) -> None:
+    images, _ = evaluated(planted_cases(normals(tmp_path)[:2], seed=5))
+    assert {image.patient for image in images} == {"p0"}
+    breasts = judge_breasts(images, 0.5)
+    assert [breast.patient for breast in breasts] == ["p0"] * 3
+    assert [breast.truth is None for breast in breasts] == [True, True, False]
+
+
+def test_an_image_in_which_nothing_could_be_planted_does_not_pass_for_a_normal_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "planted_pair", lambda *_: None)
+    images, _ = evaluated(planted_cases(normals(tmp_path)[:2], seed=5))
+    assert len(images) == 2
 
 
 def test_planted_lesions_are_found_where_they_were_planted() -> None:

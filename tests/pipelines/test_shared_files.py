@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from models import registry
 from node.analysis import study_inputs
 from pipelines.contract import PipelineResult
 from pipelines.headers import describe_mammogram, read_header
@@ -46,6 +47,17 @@ EXPECTED: dict[str, str | None] = {
     "us/USDC54BC_IM4.dcm": "secondary_capture",
 }
 ULTRASOUND_FOLDER = "us/"
+
+
+MARKERS_PX = {
+    "mg-exam-a/L_CC.dcm": [(770, 0, 801, 40), (705, 873, 727, 895)],
+    "mg-exam-a/L_MLO.dcm": [(950, 380, 981, 478), (871, 2011, 893, 2034)],
+    "mg-exam-a/R_CC.dcm": [(84, 1255, 107, 1278)],
+    "mg-exam-a/R_MLO.dcm": [(0, 380, 30, 478), (94, 1914, 116, 1936)],
+    "mg-exam-b/L_CC.dcm": [(1177, 380, 1415, 478)],
+    "mg-exam-b/R_CC.dcm": [(1136, 380, 1387, 478)],
+}
+"""Frames of letters beside the breast, and lead shot on the nipple: where nothing may be called."""
 
 
 def expected(name: str) -> str | None:
@@ -104,6 +116,21 @@ def test_the_breast_lies_at_its_chest_wall_and_the_air_is_cropped(tools: Any, sh
         assert image.spacing_mm == pytest.approx((0.1, 0.1), rel=1e-3)
         assert image.pixels.shape[1] < 0.5 * 2560 * 0.7
         assert min(image.pixels[:, 0].max(), image.pixels[:, -1].max()) > 0  # both outer columns hold breast
+
+
+@pytest.mark.parametrize("exam", ["mg-exam-a", "mg-exam-b"])
+def test_the_shipped_detector_calls_no_marker(tools: Any, shared_dir: Path, exam: str) -> None:
+    found = files(shared_dir, exam)
+    (result,) = answers(tools, registry, list(found.values()), results=plain_variants("cad_sr"))
+    assert result.outcome == "analysed"
+    detections = {image.sop_instance_uid: image.detections for image in result.images}
+    assert sum(len(of_image) for of_image in detections.values()) <= 4 * len(found)
+    for name, path in found.items():
+        for one in detections[describe_mammogram(read_header(path)).sop_instance_uid]:
+            x0, y0, x1, y1 = one.box_px
+            assert not any(
+                x0 < right and x1 > left and y0 < bottom and y1 > top for left, top, right, bottom in MARKERS_PX[name]
+            )
 
 
 def test_the_sigmoid_and_the_luts_of_real_headers_are_applied(shared_dir: Path) -> None:

@@ -62,7 +62,7 @@ def training(
 ) -> DetectorTraining:
     sampler = CropSampler({"all": (1.0, images)}, crops, plan.seed)
     normals = [image for image in images if image.plantable]
-    return DetectorTraining(network(), sampler, normals=normals, views=VIEWS, plan=plan, directory=directory)
+    return DetectorTraining(network(), sampler, normals=normals, views=VIEWS, plan=plan, fixed={}, directory=directory)
 
 
 def silent(step: int, losses: dict[str, float]) -> None:

@@ -27,7 +27,7 @@ def change(kind: str, seed: int, *, air: bool = False, side: int = 200) -> NDArr
     """What a drawer adds."""
     rng = np.random.default_rng(seed)
     image = tissue_image(side, side, seed=seed)
-    exposure = exposure_of(image, draw_look(rng, image.medium))
+    exposure = exposure_of(image, draw_look(rng, image.medium, 0.0))
     if air:
         exposure.pixels[:, side // 2 :] = 0.0
     before = exposure.pixels.copy()
@@ -44,7 +44,7 @@ def test_each_drawer_takes_any_image(kind: str, spacing_mm: float) -> None:
         rng = np.random.default_rng(seed)
         image = tissue_image(rows, columns, spacing_mm=spacing_mm)
         pixels = np.zeros_like(image.pixels) if empty else image.pixels.copy()
-        exposure = Exposure(pixels=pixels, spacing_mm=spacing_mm, look=draw_look(rng, medium))
+        exposure = Exposure(pixels=pixels, spacing_mm=spacing_mm, look=draw_look(rng, medium, 0.0))
         DRAWERS[kind](rng, exposure)
         assert exposure.pixels is pixels
         assert pixels.shape == (rows, columns) and pixels.dtype == np.float32

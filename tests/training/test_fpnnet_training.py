@@ -94,9 +94,63 @@ def test_figures_that_are_not_defined_are_left_out(tmp_path: Path, monkeypatch: 
 def test_the_operating_point_lets_no_more_false_positives_in_when_rounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fpnnet, "operating_score", lambda *_: 0.12341)
+    monkeypatch.setattr(fpnnet, "score_at_rate", lambda *_: 0.12341)
     metadata = json.loads((trained(tmp_path) / "metadata.json").read_text())
     assert metadata["operating_point"]["score_threshold"] == 0.124
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"crops": replace(CROPS, distractors=0.0)}, "distractors"),
+        ({"data": replace(DATA, train=[*DATA.train, tissue_image(name="more")])}, "images"),
+        ({"data": replace(DATA, val=[tissue_image(160, 160, name="other")])}, "images"),
+    ],
+)
+def test_a_run_is_not_taken_up_with_other_images_or_crops(tmp_path: Path, changed: dict, named: str) -> None:
+    """Else a bundle would say that it was trained on what it was not."""
+    train(DATA, tmp_path, plan=PLAN, crops=CROPS, gate_plan=GATE, until=lambda: True)
+    with pytest.raises(TrainingRefused, match=f"another {named}"):
+        train(changed.get("data", DATA), tmp_path, plan=PLAN, crops=changed.get("crops", CROPS), gate_plan=GATE)
+
+
+def test_a_run_is_not_taken_up_with_another_backbone(tmp_path: Path) -> None:
+    train(DATA, tmp_path / "run", plan=PLAN, crops=CROPS, gate_plan=GATE, until=lambda: True)
+    save_file(new_network(3).backbone.body.state_dict(), tmp_path / "backbone.safetensors")
+    with pytest.raises(TrainingRefused, match="another backbone"):
+        train(
+            DATA,
+            tmp_path / "run",
+            plan=PLAN,
+            crops=CROPS,
+            gate_plan=GATE,
+            backbone=tmp_path / "backbone.safetensors",
+        )
+
+
+def test_trained_weights_have_a_version_of_their_own(tmp_path: Path) -> None:
+    metadata = json.loads((trained(tmp_path) / "metadata.json").read_text())
+    assert metadata["version"] == f"0.1.0+{metadata['weights']['sha256'][:8]}"
+    card = (tmp_path / "fpnnet" / "README.md").read_text()
+    assert metadata["version"] in card and "Research use" in card and "two made-up images" in card
+    assert all(f"| {figure['name']} | {figure['value']} |" in card for figure in metadata["measured"]["figures"])
+    assert metadata["changelog"] == {metadata["version"]: "trained on two made-up images"}
+
+
+def test_phantoms_count_for_false_positives_only_where_nothing_else_is_known_to_be_normal() -> None:
+    phantoms = [tissue_image(160, 160, name="phantom")]
+    with_both = fpnnet._views(replace(DATA, val_phantoms=phantoms), seed=1)
+    alone = fpnnet._views(replace(DATA, val=[], val_phantoms=phantoms), seed=1)
+    assert sum(view.normal and not view.drawn for view in with_both) == 1
+    assert sum(bool(view.lesions) for view in with_both) == 2 * fpnnet.VALIDATION_ROUNDS
+    assert sum(view.normal and not view.drawn for view in alone) == 1
+
+
+def test_many_images_are_validated_on_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fpnnet, "VALIDATION_IMAGES", 2)
+    images = [tissue_image(160, 160, name=f"val {number}", seed=number) for number in range(5)]
+    views = fpnnet._views(replace(DATA, val=images), seed=1)
+    assert sum(view.normal and not view.drawn for view in views) == 2
 
 
 def test_a_run_that_is_stopped_writes_no_bundle_and_goes_on(tmp_path: Path) -> None:
@@ -136,20 +190,20 @@ def test_real_lesions_are_validated_on_too(monkeypatch: pytest.MonkeyPatch) -> N
     lesion = TruthBox(box_px=(20.0, 20.0, 60.0, 60.0), label="benign")
     labelled = tissue_image(160, 160, name="labelled", lesions=(lesion,), plantable=False)
     views = fpnnet._views(replace(DATA, val=[*DATA.val, labelled]), seed=1)
-    assert sum(view.normal for view in views) == 1
+    assert sum(view.normal and not view.drawn for view in views) == 1
     assert sum(len(view.lesions) for view in views if view.lesions[:1] == (((20.0, 20.0, 60.0, 60.0), "benign"),)) == 1
-    assert len(views) == 2 + 2 + 1  # a pair, planted twice more, the labelled one
+    assert len(views) == 3 + 2 + 1  # planted, as it came and with distractors; planted twice more; the labelled one
 
 
 def test_groups_are_the_media_and_the_phantoms_that_there_are() -> None:
     data = replace(DATA, train=[*DATA.train, tissue_image(name="digital")], phantoms=[tissue_image(name="phantom")])
-    groups = fpnnet._groups(data)
+    groups = fpnnet.crop_groups(data.train, data.phantoms)
     assert {name: [image.name for image in images] for name, (_, images) in groups.items()} == {
         "film": ["train"],
         "digital": ["digital"],
         "phantom": ["phantom"],
     }
-    assert fpnnet._groups(DATA).keys() == {"film"}
+    assert fpnnet.crop_groups(DATA.train, ()).keys() == {"film"}
 
 
 def test_the_gate_sees_other_crops_than_the_detector() -> None:
@@ -185,7 +239,7 @@ def test_layers_of_another_size_are_left(tmp_path: Path) -> None:
 def test_a_file_that_fits_nowhere_is_refused(tmp_path: Path) -> None:
     save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
-    for name, reason in (("other", "no layer"), ("text", "not safetensors")):
+    for name, reason in (("other", "no layer"), ("text", "as safetensors")):
         with pytest.raises(TrainingRefused, match=reason):
             new_network(1, tmp_path / f"{name}.safetensors")
 

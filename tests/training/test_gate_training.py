@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from models.contract import BoxPx
 from models.fpnnet.gate import CELL_PX, Gate
+from models.fpnnet.network import FPNNet
+from models.training import gate as gate_training
 from models.training.crops import Crop
 from models.training.gate import GatePlan, _cells, choose_threshold, train_gate
 from models.training.validation import ValidationView
@@ -65,6 +67,18 @@ def cell_box(column: int, row: int) -> BoxPx:
     return column * 16.0 + 2, row * 16.0 + 2, column * 16.0 + 14, row * 16.0 + 14
 
 
+DETECTOR = FPNNet(box_score_thresh=0.3, box_nms_thresh=0.3, box_detections_per_img=250)
+"""Never run: `finds_all` says what it finds."""
+
+
+@pytest.fixture(autouse=True)
+def finds_all(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let the detector find every lesion."""
+    monkeypatch.setattr(gate_training, "score_at_rate", lambda *_: 0.5)
+    monkeypatch.setattr(gate_training, "lesion_scores", lambda _n, seen, _d: [0.9] * len(seen.lesions))
+    return monkeypatch
+
+
 def test_it_learns_to_open_on_what_it_is_shown_and_nowhere_else() -> None:
     told: list[tuple[int, float]] = []
     gate = train_gate(
@@ -82,7 +96,7 @@ def test_it_learns_to_open_on_what_it_is_shown_and_nowhere_else() -> None:
         crop = square_crop(number)
         boxes = tuple((tuple(map(float, box)), "malignant") for box in crop.boxes)
         views.append(ValidationView(pixels=crop.pixels, lesions=boxes, normal=not boxes))  # type: ignore[arg-type]  # four floats
-    figures = choose_threshold(gate, views, 1.0)
+    figures = choose_threshold(gate, DETECTOR, views, 1.0)
     assert figures.recall == 1.0
     assert figures.looked_at < 0.5
 
@@ -121,7 +135,8 @@ def test_a_box_that_begins_a_hair_outside_the_crop_is_asked_for() -> None:
     assert _cells(crop).sum() == 6
 
 
-LESIONS = {(0, 0): 0.9, (4, 0): 0.8, (8, 0): 0.7, (12, 0): 0.6, (0, 8): 0.5}
+LESIONS = {(3, 3): 0.9, (11, 3): 0.8, (19, 3): 0.7, (3, 11): 0.6, (19, 19): 0.5}
+"""Each in the middle of a core of its own: no other would let it count."""
 
 
 @pytest.mark.parametrize(
@@ -131,7 +146,9 @@ LESIONS = {(0, 0): 0.9, (4, 0): 0.8, (8, 0): 0.7, (12, 0): 0.6, (0, 8): 0.5}
 def test_the_threshold_lets_the_recall_pass_and_no_more(recall: float, threshold: float, passing: int) -> None:
     # Half of a window of 8 by 8 cells of the normal image is above each threshold below 0.65.
     normal = view({(0, 0): 0.65, (9, 9): 0.1}, normal=True)
-    figures = choose_threshold(_Shown(), [view(LESIONS, *(cell_box(*cell) for cell in LESIONS)), normal], recall)  # type: ignore[arg-type]  # stands in
+    figures = choose_threshold(
+        _Shown(), DETECTOR, [view(LESIONS, *(cell_box(*cell) for cell in LESIONS), side=384), normal], recall
+    )  # type: ignore[arg-type]  # stands in
     assert figures.threshold == pytest.approx(threshold, abs=1e-9)
     assert figures.recall == passing / 5
     assert figures.looked_at == (0.25 if threshold < 0.65 else 0.0)
@@ -140,7 +157,7 @@ def test_the_threshold_lets_the_recall_pass_and_no_more(recall: float, threshold
 @pytest.mark.parametrize("peak", [0.5, 1.0 - 2**-24, 0.25, 0.12345, 0.3])
 def test_a_peak_is_above_the_threshold_that_it_sets(peak: float) -> None:
     normal = view({}, normal=True)
-    figures = choose_threshold(_Shown(), [view({(3, 3): peak}, cell_box(3, 3)), normal], 1.0)  # type: ignore[arg-type]  # stands in
+    figures = choose_threshold(_Shown(), DETECTOR, [view({(3, 3): peak}, cell_box(3, 3)), normal], 1.0)  # type: ignore[arg-type]  # stands in
     assert figures.recall == 1.0
     assert peak - 1.6e-4 < figures.threshold < peak - 4e-5
 
@@ -150,10 +167,49 @@ def test_a_saturated_gate_still_lets_its_lesions_pass() -> None:
         def forward(self, seen: Tensor) -> Tensor:
             return torch.full((1, 16, 16), 40.0)
 
-    figures = choose_threshold(Sure(), [view({}, cell_box(3, 3)), view({}, normal=True)], 1.0)  # type: ignore[arg-type]  # stands in
+    figures = choose_threshold(Sure(), DETECTOR, [view({}, cell_box(3, 3)), view({}, normal=True)], 1.0)  # type: ignore[arg-type]  # stands in
     assert figures.recall == 1.0 and figures.threshold < 1.0
 
 
 def test_a_lesion_that_the_gate_does_not_see_at_all_opens_it_for_the_whole_image() -> None:
-    figures = choose_threshold(_Shown(), [view({}, cell_box(3, 3)), view({(1, 1): 0.2}, normal=True)], 1.0)  # type: ignore[arg-type]  # stands in
+    figures = choose_threshold(_Shown(), DETECTOR, [view({}, cell_box(3, 3)), view({(1, 1): 0.2}, normal=True)], 1.0)  # type: ignore[arg-type]  # stands in
     assert figures.threshold == 0.0
+
+
+def test_what_the_detector_does_not_find_does_not_open_the_gate(finds_all: pytest.MonkeyPatch) -> None:
+    views = [view(LESIONS, *(cell_box(*cell) for cell in LESIONS), side=384), view({(0, 0): 0.65}, normal=True)]
+    finds_all.setattr(gate_training, "score_at_rate", lambda *_: 0.3)
+    finds_all.setattr(
+        gate_training, "lesion_scores", lambda _n, seen, _d: [0.9, 0.31, 0.3, 0.8, 0.0][: len(seen.lesions)]
+    )
+    figures = choose_threshold(_Shown(), DETECTOR, views, 1.0)  # type: ignore[arg-type]  # stands in
+    assert (figures.lesions, figures.threshold) == (3, pytest.approx(0.5999, abs=1e-9))
+
+
+def test_a_detector_that_finds_nothing_leaves_all_lesions_to_the_gate(finds_all: pytest.MonkeyPatch) -> None:
+    views = [view(LESIONS, *(cell_box(*cell) for cell in LESIONS), side=384), view({}, normal=True)]
+    finds_all.setattr(gate_training, "lesion_scores", lambda _n, seen, _d: [0.0] * len(seen.lesions))
+    figures = choose_threshold(_Shown(), DETECTOR, views, 1.0)  # type: ignore[arg-type]  # stands in
+    assert (figures.lesions, figures.recall) == (5, 1.0)
+
+
+def test_a_lesion_passes_by_any_core_that_its_centre_is_in_or_near_and_by_no_other() -> None:
+    normal = view({}, normal=True)
+    # The centre of the cell (8, 3) lies 8 pixels beyond the first core; that of (12, 3) lies 72 beyond it.
+    for cell, threshold in (((8, 3), 0.2999), ((12, 3), 0.0)):
+        seen = view({(0, 0): 0.3}, cell_box(*cell))
+        assert choose_threshold(_Shown(), DETECTOR, [seen, normal], 1.0).threshold == pytest.approx(threshold, abs=1e-9)  # type: ignore[arg-type]  # stands in
+
+
+def test_a_large_lesion_does_not_pass_by_its_corner() -> None:
+    """What the node does: a box counts where its centre is in a window's core or near it."""
+    seen = view({(3, 3): 0.4}, (50.0, 50.0, 350.0, 350.0), side=384)
+    assert choose_threshold(_Shown(), DETECTOR, [seen, view({}, normal=True)], 1.0).threshold == 0.0  # type: ignore[arg-type]  # stands in
+
+
+def test_the_threshold_is_chosen_in_float32_whatever_the_training_was_in() -> None:
+    gate = Gate().eval()
+    views = [view({(3, 3): 0.5}, cell_box(3, 3)), view({}, normal=True)]
+    plain = choose_threshold(gate, DETECTOR, views, 1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert choose_threshold(gate, DETECTOR, views, 1.0) == plain

@@ -11,7 +11,7 @@ from models.contract import Label
 from models.training.clusters import Cluster, make_cluster
 from models.training.contract import Medium
 from models.training.grains import Grain, box_around, path_lengths_mm, round_grain
-from models.training.looks import FLATTEST, RANGES, Exposure, Look, draw_look, finish, slope
+from models.training.looks import FLATTEST, RANGES, Exposure, Look, draw_look, finish, slope, step_of
 from models.training.planting import BOX_MARGIN_MM, VISIBLE, fewer, noise_level, plant
 from tests.training.builders import SHARP, exposure_of, tissue_image
 
@@ -80,11 +80,24 @@ def test_film_comes_out_in_the_steps_of_its_digitiser_and_within_white() -> None
 @pytest.mark.parametrize("medium", ["film", "digital"])
 def test_looks_are_drawn_within_the_ranges_of_their_medium(medium: Medium) -> None:
     rng = np.random.default_rng(0)
-    looks = [draw_look(rng, medium) for _ in range(200)]
+    looks = [draw_look(rng, medium, 0.25) for _ in range(200)]
     contrast, blur = RANGES[medium]
     assert contrast[0] <= min(look.per_mm for look in looks) < max(look.per_mm for look in looks) <= contrast[1]
     assert blur[0] <= min(look.blur_mm for look in looks) < max(look.blur_mm for look in looks) <= blur[1]
-    assert {(look.film_curve, look.step > 0) for look in looks} == {(medium == "film", medium == "film")}
+    assert {(look.film_curve, look.step) for look in looks} == {(medium == "film", 0.25)}
+
+
+def test_only_an_image_of_8_bits_is_rounded_to_8_bits() -> None:
+    image = tissue_image(noise=0.05)
+    assert step_of(image) == 0.0
+    assert step_of(replace(image, pixels=(np.rint(image.pixels * 255) / 255).astype(np.float32))) == 1 / 255
+    assert step_of(replace(image, pixels=(np.rint(image.pixels * 4095) / 4095).astype(np.float32))) == 0.0
+
+
+def test_nothing_is_planted_where_the_image_is_white_already() -> None:
+    white = flat(1.0)
+    assert plant(white, np.zeros_like(white.pixels), row_of((0.3, 0.3, 0.3)), (80.0, 80.0)) is None
+    assert (white.pixels == 1.0).all()
 
 
 @pytest.mark.parametrize("spacing_mm", [0.05, 0.07, 0.1])
@@ -123,7 +136,7 @@ def test_the_box_holds_every_visible_grain_and_stays_in_the_image(label: Label, 
     boxes = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        exposure = exposure_of(tissue_image(seed=seed), draw_look(rng, "digital"))
+        exposure = exposure_of(tissue_image(seed=seed), draw_look(rng, "digital", 0.0))
         before = exposure.pixels.copy()
         calcium = np.zeros_like(before)
         noise = noise_level(exposure, at)

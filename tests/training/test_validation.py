@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from models.training.validation import (
     ValidationFigures,
     ValidationView,
     find_false_positives,
-    operating_score,
+    score_at_rate,
+    some_of,
     validate,
     view_of,
     views_of,
@@ -134,18 +136,24 @@ def test_without_lesions_nothing_is_found(finds: Callable) -> None:
         ([0.9, 0.01], 0.5, LEAST_SCORE),
     ],
 )
-def test_above_the_operating_score_there_are_at_most_so_many_false_positives(
+def test_above_the_score_at_rate_there_are_at_most_so_many_false_positives(
     finds: Callable, scores: list[float], rate: float, score: float
 ) -> None:
     finds({1: [around(5, 5, one) for one in scores[::2]], 2: [around(5, 5, one) for one in scores[1::2]]})
     views = [view(1, normal=True), view(2, normal=True), view(3, (LESION, "benign"))]
-    assert operating_score(NETWORK, views, CPU, rate) == score
+    assert score_at_rate(NETWORK, views, CPU, rate) == score
     assert sum(one > score for one in scores) <= rate * 2
 
 
-def test_only_normal_views_set_the_operating_score(finds: Callable) -> None:
+def test_drawn_distractors_do_not_set_the_score_at_rate(finds: Callable) -> None:
     finds({1: [around(5, 5, 0.9)] * 5, 2: [around(5, 5, 0.3)]})
-    assert operating_score(NETWORK, [view(1), view(2, normal=True)], CPU, 0.5) == 0.3
+    views = [replace(view(1, normal=True), drawn=True), view(2, normal=True)]
+    assert score_at_rate(NETWORK, views, CPU, 0.5) == 0.3
+
+
+def test_only_normal_views_set_the_score_at_rate(finds: Callable) -> None:
+    finds({1: [around(5, 5, 0.9)] * 5, 2: [around(5, 5, 0.3)]})
+    assert score_at_rate(NETWORK, [view(1), view(2, normal=True)], CPU, 0.5) == 0.3
 
 
 @pytest.mark.parametrize(("spacing_mm", "scale"), [(0.2, 0.5), (0.1, 1.0), (0.05, 2.0)])
@@ -201,8 +209,36 @@ def test_pairs_are_an_image_with_lesions_and_the_same_without() -> None:
     again = planted_pairs(images, seed=3)[0].planted
     assert np.array_equal(planted.pixels, again.pixels) and planted.lesions == again.lesions
     assert planted_pairs(images, seed=4)[0].planted.lesions != planted.lesions
-    assert [view.normal for view in views_of(pairs, 0.1)] == [False, True]
-    assert [len(view.lesions) for view in views_of(pairs, 0.1)] == [len(planted.lesions), 0]
+    views = views_of(pairs, 0.1, normals=True)
+    assert [(view.normal, view.drawn) for view in views] == [(False, True), (True, False), (True, True)]
+    assert [len(view.lesions) for view in views] == [len(planted.lesions), 0, 0]
+    assert len(views_of(pairs, 0.1, normals=False)) == 1
+
+
+def test_an_image_with_distractors_alone_differs_from_the_planted_one_by_the_lesions_only() -> None:
+    (pair,) = planted_pairs([tissue_image(400, 400, name="a")], seed=3)
+    assert not pair.distracted.lesions and not pair.distracted.plantable
+    differing = pair.planted.pixels != pair.distracted.pixels
+    inside = np.zeros_like(differing)
+    for lesion in pair.planted.lesions:
+        x0, y0, x1, y1 = lesion.box_px
+        inside[max(round(y0) - 20, 0) : round(y1) + 20, max(round(x0) - 20, 0) : round(x1) + 20] = True
+    assert differing.any() and not (differing & ~inside).any()
+
+
+def test_what_is_planted_in_an_image_does_not_depend_on_the_others() -> None:
+    images = [tissue_image(200, 200, name=name) for name in "abc"]
+    (alone,) = planted_pairs(images[2:], seed=3)
+    assert alone.planted.lesions == planted_pairs(images, seed=3)[2].planted.lesions
+    first, second, _ = (pair.planted.lesions for pair in planted_pairs(images, seed=3))
+    assert first != second
+
+
+def test_of_many_items_some_are_taken_by_lot_in_their_order() -> None:
+    items = list(range(100))
+    assert some_of(items, 100, 1) == items
+    few = some_of(items, 10, 1)
+    assert len(few) == 10 and few == sorted(few) and few == some_of(items, 10, 1) != some_of(items, 10, 2)
 
 
 @pytest.mark.parametrize("label", ["benign", "malignant"])

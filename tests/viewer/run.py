@@ -23,8 +23,9 @@ from tests.viewer.stand_in import phantom_views
 from tests.viewer.viewer import Viewer
 
 NOTES: Final = f"""\
-STAND-IN DETECTOR: no trained weights are in this repository. The boxes are those that were planted in the generated
-mammograms, handed to the real pipeline by tests/viewer/stand_in.py; nothing here says how well a network detects.
+STAND-IN DETECTOR: what is measured is where boxes are drawn, so their true edges must be known. They are those of
+the clusters in the generated mammograms, handed to the real pipeline by tests/viewer/stand_in.py; nothing here says how
+well a network detects.
 OHIF {VERSION} shows a report on the image of its first finding alone; each finding was put first in turn."""
 
 

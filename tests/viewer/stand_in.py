@@ -1,4 +1,4 @@
-"""A stand-in for the networks, which have no weights: it knows the generated phantom and where its clusters are.
+"""A stand-in for the networks: it knows the generated phantom and the exact edges of its clusters.
 
 Everything else of the pipeline is the real one: decoding, cropping, resampling, the way back to stored pixels, the
 breast rule and the templates.

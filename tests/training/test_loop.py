@@ -1,0 +1,21 @@
+"""What every run does alike: a log that tells each step once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.training.loop import append_row
+
+
+def test_rows_come_one_after_the_other_below_their_names(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    for step in (20, 40):
+        append_row(log, {"step": step, "loss": 1 / step})
+    assert log.read_text().splitlines() == ["step,loss", "20,0.05", "40,0.025"]
+
+
+def test_a_run_that_is_taken_up_again_tells_no_step_twice(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    for step, loss in ((20, 1.0), (40, 0.8), (60, 0.7), (40, 0.75)):
+        append_row(log, {"step": step, "loss": loss})
+    assert log.read_text().splitlines() == ["step,loss", "20,1.0", "40,0.75"]
