@@ -61,7 +61,7 @@ def frame_placement(rng: np.random.Generator, shape: tuple[int, int], *, scales:
     drawn = USUAL_RATIO * math.exp(RATIO_SPREAD * rng.standard_normal())
     ratio = min(max(drawn, RATIOS[0]), RATIOS[1])
     width, height = (1.0, 1.0 / ratio) if ratio >= 1.0 else (ratio, 1.0)
-    scale = math.exp(rng.uniform(*map(math.log, scales)))
+    scale = math.exp(rng.uniform(math.log(scales[0]), math.log(scales[1])))
     angle = rng.uniform(-GREATEST_ANGLE, GREATEST_ANGLE)
     # Enlarged, any part may be in view; made smaller, the frame stays near the middle.
     reach = max(0.06, 0.5 * (scale - 1.0))
@@ -99,7 +99,7 @@ def brightness_varied(rng: np.random.Generator, pixels: Pixels) -> Pixels:
     out = np.where(pixels > 0.0, out, 0.0)
     if rng.random() < P_MARKS:
         _draw_marks(rng, out)
-    return np.clip(out, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(out, 0.0, 1.0), dtype=np.float32)
 
 
 def _inverse(across: float, down: float, angle: float, shift: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ def _speckle(rng: np.random.Generator, shape: tuple[int, ...]) -> Pixels:
     if size_px > 0.3:  # grains of speckle are wider than deep
         noise = ndimage.gaussian_filter(noise, (0.6 * size_px, size_px))
         noise /= max(float(noise.std()), 1e-6)
-    return np.maximum(1.0 + np.float32(rng.uniform(0.03, SPECKLE)) * noise, 0.0).astype(np.float32)
+    return np.asarray(np.maximum(1.0 + np.float32(rng.uniform(0.03, SPECKLE)) * noise, 0.0), dtype=np.float32)
 
 
 def _shadow(rng: np.random.Generator, shape: tuple[int, ...]) -> Pixels:
@@ -126,7 +126,7 @@ def _shadow(rng: np.random.Generator, shape: tuple[int, ...]) -> Pixels:
     y = np.linspace(0.0, 1.0, rows, dtype=np.float32)[:, None]
     centre, width, depth = rng.uniform(0.0, 1.0), rng.uniform(0.03, 0.15), rng.uniform(0.0, 0.7)
     band = np.exp(-(((x - centre) / width) ** 2)) / (1.0 + np.exp(-(y - depth) / 0.03))
-    return (1.0 - np.float32(rng.uniform(*SHADOWS)) * band).astype(np.float32)
+    return np.asarray(1.0 - np.float32(rng.uniform(*SHADOWS)) * band, dtype=np.float32)
 
 
 def _draw_marks(rng: np.random.Generator, pixels: Pixels) -> None:

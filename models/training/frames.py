@@ -96,4 +96,4 @@ class TrainingFrame:
         """All outlined lesions, shape of `pixels`."""
         masks = [lesion.mask for lesion in self.lesions if lesion.mask is not None]
         none = np.zeros(self.pixels.shape, dtype=np.bool_)
-        return np.logical_or.reduce([none, *masks])
+        return np.asarray(np.logical_or.reduce([none, *masks]), dtype=np.bool_)

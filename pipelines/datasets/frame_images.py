@@ -109,7 +109,8 @@ def read_grey(path: Path) -> Pixels:
             values = np.asarray(file if wide else file.convert("L"), dtype=np.float32)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnusableImage(f"a picture is damaged, or no picture ({type(error).__name__})") from error
-    return np.clip(values / np.float32(WHITE_OF_16_BITS if wide else 255.0), 0.0, 1.0)
+    white = np.float32(WHITE_OF_16_BITS if wide else 255.0)
+    return np.asarray(np.clip(values / white, 0.0, 1.0), dtype=np.float32)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:

@@ -53,7 +53,7 @@ def thinned(numbers: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(numbers[place - 1] for place in evenly_spread(len(numbers), count)) if numbers else ()
 
 
-def block_means(values: NDArray[np.number]) -> NDArray[np.float32]:
+def block_means(values: NDArray[np.number] | NDArray[np.bool_]) -> NDArray[np.float32]:
     """Means of whole blocks of `BLOCK_PX` by `BLOCK_PX` pixels; what is over at the right and below is left out."""
     rows, columns = (side // BLOCK_PX for side in values.shape)
     whole = values[: rows * BLOCK_PX, : columns * BLOCK_PX].astype(np.float32, copy=False)

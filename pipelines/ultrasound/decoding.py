@@ -279,7 +279,8 @@ def _eight_bit(pixels: NDArray[np.integer], bits_stored: int) -> Frame:
     full_scale = 2**bits_stored - 1
     if pixels.dtype == np.uint8 and full_scale == 255:
         return np.asarray(pixels, dtype=np.uint8)
-    return np.clip(np.rint(pixels.astype(np.float32) * (255.0 / full_scale)), 0, 255).astype(np.uint8)
+    scaled = np.rint(pixels.astype(np.float32) * (255.0 / full_scale))
+    return np.asarray(np.clip(scaled, 0, 255), dtype=np.uint8)
 
 
 def _displayed(pixels: NDArray[np.integer], dataset: Dataset, bits_stored: int) -> Frame:
