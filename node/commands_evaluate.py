@@ -55,10 +55,7 @@ def evaluate_fpnnet(
     """Evaluate FPNNet, write the report and print its main figures."""
     if phantoms and not planted:
         raise ManifestInvalid(("--phantoms are there to plant clusters in: give --planted as well",))
-    problem = registry.device_problem(device)
-    if problem is not None:
-        raise ModelUnavailable(f"--device {device}: {problem}")
-    _require_writable(out)
+    require_usable(device, out)
     entries = [entry for entry in read_manifest(manifest) if split is None or entry.split == split]
     cases = planted_cases(entries, seed, phantoms) if planted else manifest_cases(entries)
     if not cases:
@@ -85,8 +82,17 @@ def evaluate_fpnnet(
     typer.echo(f"report: {next(path for path in paths if path.suffix == '.html')}")
 
 
-def _require_writable(out: Path) -> None:
-    """Find out before the work, not after it."""
+def require_usable(device: str, out: Path) -> None:
+    """Find out before the work, not after it, that there is no such device or that nothing can be written to `out`.
+
+    Raises
+    ------
+    ModelUnavailable
+        There is not, or it cannot.
+    """
+    problem = registry.device_problem(device)
+    if problem is not None:
+        raise ModelUnavailable(f"--device {device}: {problem}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -131,14 +131,20 @@ def plan_of(
         steps=steps,
         batch=batch,
         seed=seed,
-        device=_device(device),
+        device=device_of(device),
         precision="bfloat16" if precision == "auto" else precision,
         workers=workers,
     )
 
 
-def _device(wanted: str) -> str:
-    """Resolve a device before anything is read."""
+def device_of(wanted: str) -> str:
+    """Resolve a device before anything is read.
+
+    Raises
+    ------
+    CannotTrain
+        It cannot be used here.
+    """
     problem = device_problem(wanted)
     if problem is not None:
         raise CannotTrain(f"--device {wanted}: {problem}")
@@ -308,7 +314,7 @@ def classifier_plan_of(
         steps=steps,
         batch=batch,
         seed=seed,
-        device=_device(device),
+        device=device_of(device),
         precision="bfloat16" if precision == "auto" else precision,
         workers=workers,
     )

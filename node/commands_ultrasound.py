@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from models.errors import TrainingRefused
 from models.evaluation.frame_report import measured
-from models.registry import describe_model, resolve_device
+from models.registry import describe_model
 from models.training import us_rois, us_segmentation
 from models.training.averaged import AveragedPlan, Tell
 from models.training.fold_bundles import run_dir_of, weights_dir_of
@@ -21,7 +21,7 @@ from models.training.loop import Precision
 from models.training.us_rois import RoiModel, RoiPlan
 from models.training.us_segmentation import CanvasPlan
 from node.commands_evaluate_ultrasound import Folds, roi_evaluation, segmentation_evaluation
-from node.commands_train import CannotTrain, shown, stopping
+from node.commands_train import CannotTrain, device_of, shown, stopping
 from pipelines.datasets.frame_images import LoadedFrames, load_frames
 
 STOPPED: Final = 3
@@ -178,7 +178,7 @@ def _filled_in(
         steps=steps,
         batch=batch,
         seed=seed,
-        device=resolve_device(device),
+        device=device_of(device),
         precision="bfloat16" if precision == "auto" else precision,
         workers=workers,
         warm_up_steps=min(plan.warm_up_steps, steps),

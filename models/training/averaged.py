@@ -5,7 +5,6 @@ In cross-validation a fold is measured on what its network has not seen, so noth
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -17,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from models.errors import TrainingRefused
 from models.training.loop import (
     CHECKPOINT,
     LOG,
@@ -26,6 +24,7 @@ from models.training.loop import (
     append_row,
     arithmetic,
     learning_rate,
+    refuse_other_plan,
     write_checkpoint,
 )
 
@@ -226,17 +225,12 @@ class AveragedTraining(Generic[Network, Batch]):
             (self.directory / LOG).unlink(missing_ok=True)
             return
         content = torch.load(path, map_location=self._device, weights_only=True)
-        begun = content["fixed"]
-        differing = [name for name in begun.keys() | self._fixed.keys() if begun.get(name) != self._fixed.get(name)]
-        if differing:
-            what = " and ".join(sorted(differing))
-            raise TrainingRefused(f"the run in {self.directory} was begun with another {what}")
+        refuse_other_plan(self.directory, content["fixed"], self._fixed)
         self.step = int(content["step"])
         self._network.load_state_dict(content["network"])
         self._average = content["average"]
         self._optimiser.load_state_dict(content["optimiser"])
         self._sums = dict(content["sums"])
-        _forget_after(self.directory / LOG, self.step)
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -244,17 +238,6 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     matrices = [value for value in network.parameters() if value.ndim > 1]
     vectors = [value for value in network.parameters() if value.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-
-
-def _forget_after(log: Path, step: int) -> None:
-    """Take rows out of the log that a run wrote after its last checkpoint: it will write them again."""
-    if not log.exists():
-        return
-    with log.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-    log.unlink()
-    for row in rows:
-        append_row(log, row)
 
 
 class _Steps(Dataset[Any]):

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,10 @@ from torch import Tensor
 
 from models.errors import TrainingRefused
 from models.metadata import bundle_metadata, folder_name
+from models.training.card import write_card
 from models.training.frames import TrainingFrame
 from models.training.loop import training_dir
+from models.training.provenance import digest_of_images
 from models.weights import write_weights
 
 FOLDS_DIR: Final = "folds"
@@ -58,8 +59,7 @@ def without_fold(frames: Sequence[TrainingFrame], fold: int | None) -> list[Trai
 
 def digest_of(frames: Sequence[TrainingFrame]) -> str:
     """Say in 16 digits which frames these are, whatever their order: a run is not taken up on others."""
-    names = "\n".join(sorted(frame.name for frame in frames))
-    return hashlib.sha256(names.encode()).hexdigest()[:16]
+    return digest_of_images(frames)[:16]
 
 
 def write_bundle(
@@ -95,7 +95,8 @@ def write_bundle(
         "measured": dict(said),
     }
     target = weights_dir_of(directory, fold) / folder_name(name)
-    write_weights(weights, target, metadata)
+    write_weights(weights, target, metadata, trained_on=trained_on)
+    write_card(target, chosen_by_figures=False)
     return target
 
 

@@ -218,7 +218,7 @@ def test_weights_that_have_seen_a_fold_never_stand_in_for_those_that_have_not(
     command = ("evaluate", "us-segmentation", "--data", manifest, "--out", tmp_path / "r", "--device", "cpu")
     ran = run(*command, "--run", out)
     assert ran.status == 1 and "no network without fold 1" in ran.err
-    assert not (tmp_path / "r").exists()
+    assert not list((tmp_path / "r").iterdir())
 
 
 def test_networks_that_have_seen_the_fold_of_a_changed_manifest_are_refused(
@@ -239,6 +239,25 @@ def test_models_without_weights_are_not_attempted(run: Run, manifest: Path, tmp_
         command = ("evaluate", model, "--data", manifest, "--out", tmp_path / "r", "--device", "cpu")
         ran = run(*command, "--weights", tmp_path)
         assert ran.status == 1 and "no weights installed" in ran.err, model
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_told_before_anything_is_read(
+    run: Run, tmp_path: Path, command: str, device: str
+) -> None:
+    ran = run(command, "us-malignancy", "--data", tmp_path / "none.csv", "--out", tmp_path / "run", "--device", device)
+    assert ran.status == 1 and f"--device {device}: " in ran.err and "Traceback" not in ran.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for model in ("us-segmentation", "us-her2"):
+        ran = run(
+            "evaluate", model, "--data", tmp_path / "none.csv", "--out", tmp_path / "file" / "r", "--device", "cpu"
+        )
+        assert ran.status == 1 and "cannot be made" in ran.err and "Traceback" not in ran.err, model
 
 
 def test_a_manifest_that_cannot_be_is_one_message(run: Run, tmp_path: Path) -> None:

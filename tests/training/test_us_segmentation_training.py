@@ -179,6 +179,22 @@ def test_a_bundle_is_what_the_registry_loads_and_says_what_it_is(tmp_path: Path)
     assert registry.describe_model("us-segmentation", tmp_path).measured_on == "somewhere"
 
 
+def test_trained_weights_have_a_version_and_a_card_of_their_own(tmp_path: Path) -> None:
+    measured = {"note": "said so.", "figures": [{"name": "dice", "value": 0.5, "on": "somewhere"}]}
+    final = train(FRAMES, tmp_path, fold=None, plan=SMALL, canvases=CANVASES, note="nine frames", measured=measured)
+    of_fold = train(FRAMES, tmp_path, fold=2, plan=SMALL, canvases=CANVASES, note="nine frames")
+    assert final is not None and of_fold is not None
+    metadata = json.loads((final / "metadata.json").read_text())
+    assert metadata["version"].endswith(f"+{metadata['weights']['sha256'][:8]}")
+    assert metadata["changelog"] == {metadata["version"]: "trained on nine frames"}
+    card = (final / "README.md").read_text()
+    assert metadata["version"] in card and "Research use" in card and "| pixel spacing | any |" in card
+    assert "On: said so. Measure" in card and "| dice | 0.5 |" in card
+    assert "flatter" not in card, "no figure chose a step"
+    card = (of_fold / "README.md").read_text()
+    assert "No figures: to be measured on fold 2. Measure" in card and "| figure |" not in card
+
+
 def test_a_fold_is_left_out_and_has_a_place_of_its_own(tmp_path: Path) -> None:
     bundle = train(FRAMES, tmp_path, fold=2, plan=SMALL, canvases=CANVASES, note="nine frames")
     assert bundle == tmp_path / "folds" / "2" / "us-segmentation"
@@ -214,9 +230,9 @@ def test_a_run_is_not_taken_up_on_other_frames_or_canvases(tmp_path: Path) -> No
         train(some, tmp_path, fold=1, plan=SMALL, canvases=canvases, note="", until=lambda: True)
 
     begin(FRAMES)
-    with pytest.raises(TrainingRefused, match=r"another frames$"):
+    with pytest.raises(TrainingRefused, match=r"another frames; go on"):
         begin(FRAMES[:-1])
-    with pytest.raises(TrainingRefused, match=r"another source_px$"):
+    with pytest.raises(TrainingRefused, match=r"another source_px; go on"):
         begin(FRAMES, replace(CANVASES, source_px=32))
 
 
