@@ -58,13 +58,13 @@ def evaluate_fpnnet(
     problem = registry.device_problem(device)
     if problem is not None:
         raise ModelUnavailable(f"--device {device}: {problem}")
-    _require_writable(out)
     entries = [entry for entry in read_manifest(manifest) if split is None or entry.split == split]
     cases = planted_cases(entries, seed, phantoms) if planted else manifest_cases(entries)
     if not cases:
         what = "no image that lesions may be planted in (plantable)" if planted else "no image"
         raise ManifestInvalid((f"{what} is in {_of_split(split)}; see docs/MANIFEST.md",))
     detector = _detector(device, weights_dir)
+    _require_writable(out)
     classifier = _classifier(device, weights_dir) if second_opinion else None
     images = _named_apart(run(cases, detector, classifier, shown))
     threshold = detector.identity.operating_point[SCORE_THRESHOLD]

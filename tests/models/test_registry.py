@@ -15,12 +15,13 @@ from models.registry import MODELS, describe
 
 WITHOUT_TORCH = """
 import sys
+from pathlib import Path
 from models.errors import WeightsMissing
 from models.registry import MODELS, describe, load
 describe()
 for name in MODELS:
     try:
-        load(name, "cpu")
+        load(name, "cpu", Path(sys.argv[1]))
     except WeightsMissing:
         pass
     else:
@@ -29,8 +30,11 @@ sys.exit(", ".join(sorted({"torch", "torchvision", "monai", "safetensors.torch"}
 """
 
 
-def test_describing_models_and_missing_one_import_no_torch() -> None:
-    run = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False, timeout=60)
+def test_describing_models_and_missing_one_import_no_torch(tmp_path: Path) -> None:
+    for name in MODELS:
+        (tmp_path / name.lower()).mkdir()
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 0, run.stderr
 
 
