@@ -19,7 +19,7 @@ from models.evaluation.report import figure_words, share_words
 from models.predictor import LesionClassifier, Segmenter
 from models.training.fold_bundles import was_trained_on, weights_dir_of
 from models.training.us_rois import CLASSES_OF, RoiModel
-from node.commands_evaluate import ModelUnavailable, require_usable
+from node.commands_evaluate import ModelUnavailable, require_device, require_writable
 from node.commands_train import shown
 from pipelines.datasets.frame_images import LoadedFrames, load_frames
 from pipelines.errors import ManifestInvalid
@@ -115,7 +115,8 @@ def evaluate_segmentation(
     manifest: Path, out: Path, *, run: Path | None, weights_dir: Path | None, device: str, seed: int
 ) -> None:
     """Evaluate us-segmentation, write the report and print its main figures."""
-    require_usable(device, out)
+    require_device(device)
+    require_writable(out)
     data = load_frames(manifest, seed=seed, progress=shown)
     folds = Folds(run=run, weights_dir=weights_dir, device=device)
     _write(*segmentation_evaluation(data, folds), out)
@@ -133,7 +134,8 @@ def evaluate_rois(
     seed: int,
 ) -> None:
     """Evaluate us-malignancy or us-her2, write the report and print its main figures."""
-    require_usable(device, out)
+    require_device(device)
+    require_writable(out)
     data = load_frames(manifest, seed=seed, progress=shown)
     folds = Folds(run=run, weights_dir=weights_dir, device=device)
     _write(*roi_evaluation(model, data, folds, outlines=outlines, compared=run is not None, seed=seed), out)

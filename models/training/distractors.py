@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, special
 
 from models.training.clusters import make_cluster
 from models.training.contract import Medium
@@ -152,7 +152,7 @@ def _bright_blob(rng: np.random.Generator, exposure: Exposure) -> None:
         y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
         radius_px = rng.uniform(1.0, 4.0) / spacing_mm
         distance = np.hypot(x - centre[0], y - centre[1]) / radius_px
-        pixels += (rng.uniform(0.03, 0.15) / (1.0 + np.exp(8.0 * (distance - 1.0)))).astype(np.float32)
+        pixels += (rng.uniform(0.03, 0.15) * special.expit(8.0 * (1.0 - distance))).astype(np.float32)
 
 
 DRAWERS: Final[dict[str, Drawer]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,19 @@ NETWORKS: dict[str, type[torch.nn.Module]] = {
 }
 
 
+UNTRAINED = {"score_threshold": 0.3, "gate_threshold": 0.0}
+"""In place of what was chosen for the weights that ship, which means nothing for random ones."""
+
+
 def own_metadata(name: str) -> Metadata:
-    """Metadata of the bundle as it is in the project."""
-    return read_metadata(bundle_dir(name) / "configs" / "metadata.json")
+    """Metadata of the bundle as it is in the project, at an operating point for random weights."""
+    metadata = read_metadata(bundle_dir(name) / "configs" / "metadata.json")
+    return replace(metadata, operating_point=_untrained(metadata.operating_point))
+
+
+def _untrained(operating_point: Mapping[str, float]) -> dict[str, float]:
+    changed = UNTRAINED if "gate_threshold" in operating_point else {}
+    return {**operating_point, **changed}
 
 
 def random_network(name: str, seed: int = 0) -> torch.nn.Module:
@@ -60,6 +72,7 @@ def install_random_weights(weights_dir: Path, name: str, seed: int = 0) -> str:
     """Install weights that nobody trained under `weights_dir`; return their digest."""
     metadata = bundle_metadata(name)
     metadata["measured"] = {"note": "random weights: nothing measured", "figures": []}
+    metadata["operating_point"] = _untrained(metadata["operating_point"])
     return write_weights(random_network(name, seed).state_dict(), weights_dir / folder_name(name), metadata)
 
 

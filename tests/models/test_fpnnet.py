@@ -77,7 +77,7 @@ def test_boxes_and_probabilities_are_those_of_torchvisions_heads(fpnnet: FPNNet)
         assert malignancy == pytest.approx(float(probabilities[at, 2]), abs=1e-4)
 
 
-def test_thresholds_of_the_paper_are_in_force(fpnnet: FPNNet, detector: FPNNetPredictor) -> None:
+def test_the_thresholds_of_the_metadata_are_in_force(fpnnet: FPNNet, detector: FPNNetPredictor) -> None:
     heads = fpnnet.roi_heads
     assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (0.3, 0.3, 250)
     own = {"gate_threshold": 0.0, "score_threshold": 0.3, "nms_threshold": 0.3, "max_detections": 250}

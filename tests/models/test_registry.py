@@ -15,12 +15,13 @@ from models.registry import MODELS, describe
 
 WITHOUT_TORCH = """
 import sys
+from pathlib import Path
 from models.errors import WeightsMissing
 from models.registry import MODELS, describe, load
 describe()
 for name in MODELS:
     try:
-        load(name, "cpu")
+        load(name, "cpu", Path(sys.argv[1]))
     except WeightsMissing:
         pass
     else:
@@ -29,12 +30,15 @@ sys.exit(", ".join(sorted({"torch", "torchvision", "monai", "safetensors.torch"}
 """
 
 
-def test_describing_models_and_missing_one_import_no_torch() -> None:
-    run = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False, timeout=60)
+def test_describing_models_and_missing_one_import_no_torch(tmp_path: Path) -> None:
+    for name in MODELS:
+        (tmp_path / name.lower()).mkdir()
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 0, run.stderr
 
 
-def test_every_model_is_listed_with_its_operating_point_and_says_that_it_has_no_weights() -> None:
+def test_every_model_is_listed_with_its_operating_point_and_whether_it_has_weights() -> None:
     detector, classifier, *of_ultrasound = describe()
     assert (detector.name, detector.task, detector.canonical_spacing_mm) == ("FPNNet", "detection", 0.1)
     assert (classifier.name, classifier.task, classifier.canonical_spacing_mm) == ("SPPNet", "classification", 0.1)
@@ -43,9 +47,11 @@ def test_every_model_is_listed_with_its_operating_point_and_says_that_it_has_no_
         ("us-malignancy", "roi_classification", None),
         ("us-her2", "roi_classification", None),
     ]
-    for card in (detector, classifier, *of_ultrasound):
+    assert detector.installed and detector.problem is None and "mini-MIAS" in detector.measured_on
+    for card in (classifier, *of_ultrasound):
         assert not card.installed and card.weights_sha256 is None
         assert card.problem == "no weights installed" and card.measured_on == "no trained weights yet"
+    for card in (detector, classifier, *of_ultrasound):
         assert card.identity.operating_point == card.operating_point
 
 
@@ -81,14 +87,16 @@ def test_figures_name_the_data_that_they_were_measured_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_bundle_has_its_parts_and_its_card_says_that_there_are_no_weights(name: str) -> None:
+def test_a_bundle_has_its_parts_and_its_card_says_which_weights_there_are(name: str) -> None:
     folder, metadata = bundle_dir(name), bundle_metadata(name)
     for part in ("configs/metadata.json", "configs/inference.yaml", "network.py", "predict.py", "README.md"):
         assert (folder / part).is_file(), part
     assert metadata["name"] == name
-    assert metadata["weights"] == {"file": "model.safetensors", "sha256": None}
+    assert metadata["weights"]["file"] == "model.safetensors"
     card = (folder / "README.md").read_text()
-    assert "No trained weights exist yet" in card and metadata["version"] in card
+    digest = metadata["weights"]["sha256"]
+    assert (digest or "No trained weights exist yet") in card and metadata["version"] in card
+    assert (folder / "models" / "model.safetensors").exists() is (digest is not None)
 
 
 def test_an_unknown_model_and_a_wrong_task_are_refused() -> None:

@@ -114,8 +114,8 @@ def test_planted_lesions_are_evaluated_beside_the_normals(
     options = ("--weights", weights, "--device", "cpu", "--planted", "--seed", 3)
     ran = run("fpnnet", "--data", manifest, "--out", out, *options)
     assert ran.status == 0, ran.err
-    assert "6 images" in ran.out and "false positives on 3 normal images" in ran.out
-    note = "split test, 3 images, each normal image as it is and with simulated calcifications planted"
+    assert "9 images" in ran.out and "false positives on 6 normal images" in ran.out
+    note = "split test, 3 images, each normal image as it is, with distractors, and with simulated calcifications among"
     assert note in json.dumps(report(out))
 
 
@@ -189,3 +189,18 @@ def test_weights_that_were_changed_are_refused(run: Run, weights: Path, manifest
 @pytest.mark.parametrize("wrong", [("--split", "other"), ("--hit-rule", "near"), ("--phantoms", -1)])
 def test_a_wrong_option_is_a_usage_error(run: Run, manifest: Path, tmp_path: Path, wrong: tuple[object, ...]) -> None:
     assert run("fpnnet", "--data", manifest, "--out", tmp_path / "report", *wrong).status == 2
+
+
+def test_what_cannot_be_is_said_before_any_work(run: Run, weights: Path, manifest: Path, tmp_path: Path) -> None:
+    common = ("fpnnet", "--data", manifest, "--out", tmp_path / "out", "--weights", weights)
+    for options, said in (
+        (("--phantoms", 3), "give --planted as well"),
+        (("--device", "gpu"), "--device gpu: no such device"),
+        (("--device", "cuda:99"), "no such GPU"),
+    ):
+        ran = run(*common, *options)
+        assert ran.status == 1 and said in ran.err and "Traceback" not in ran.err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").touch()
+    ran = run("fpnnet", "--data", manifest, "--out", tmp_path / "file" / "out", "--weights", weights, "--device", "cpu")
+    assert ran.status == 1 and "cannot be made" in ran.err

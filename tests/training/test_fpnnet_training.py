@@ -17,6 +17,7 @@ from models import registry
 from models.contract import ModelImage
 from models.errors import TrainingRefused
 from models.fpnnet.network import FPNNet
+from models.metadata import bundle_metadata
 from models.training import detector, fpnnet
 from models.training.contract import TruthBox
 from models.training.crops import CropPlan
@@ -130,7 +131,8 @@ def test_a_run_is_not_taken_up_with_another_backbone(tmp_path: Path) -> None:
 
 def test_trained_weights_have_a_version_of_their_own(tmp_path: Path) -> None:
     metadata = json.loads((trained(tmp_path) / "metadata.json").read_text())
-    assert metadata["version"] == f"0.1.0+{metadata['weights']['sha256'][:8]}"
+    of_architecture = bundle_metadata("FPNNet")["version"]
+    assert metadata["version"] == f"{of_architecture}+{metadata['weights']['sha256'][:8]}"
     card = (tmp_path / "fpnnet" / "README.md").read_text()
     assert metadata["version"] in card and "Research use" in card and "two made-up images" in card
     assert all(f"| {figure['name']} | {figure['value']} |" in card for figure in metadata["measured"]["figures"])
