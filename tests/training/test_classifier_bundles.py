@@ -126,7 +126,7 @@ def test_a_run_that_is_stopped_writes_no_bundle_and_ends_as_an_unbroken_one(tmp_
 
 def test_a_run_is_not_taken_up_with_other_samples(tmp_path: Path) -> None:
     assert train(DATA, tmp_path, plan=PLAN, samples=SAMPLES, until=lambda: True) is None
-    with pytest.raises(TrainingRefused, match=r"another whole$"):
+    with pytest.raises(TrainingRefused, match=r"another whole;"):
         train(DATA, tmp_path, plan=PLAN, samples=replace(SAMPLES, whole=0.3))
 
 

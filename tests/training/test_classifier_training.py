@@ -194,7 +194,7 @@ def test_a_run_is_not_taken_up_for_another_task_or_with_other_samples(
     tmp_path: Path, fixed: dict[str, Any], named: str
 ) -> None:
     training(tmp_path).run(silent, lambda: True)
-    with pytest.raises(TrainingRefused, match=f"another {named}$"):
+    with pytest.raises(TrainingRefused, match=f"another {named};"):
         training(tmp_path, fixed=fixed)
 
 
