@@ -40,6 +40,8 @@ MediumOption = Annotated[
     Literal["film", "digital"] | None,
     typer.Option(help="Only images of this kind; phantoms are of a digital detector."),
 ]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that make what is learned from.")]
+PhantomsOption = Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")]
 StartOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Start from an SPPNet, or a ResNet-18 with torchvision's names (safetensors)."),
@@ -55,11 +57,9 @@ def fpnnet(
     batch: Annotated[int, typer.Option(min=1, help="Crops of 25 mm a step.")] = 8,
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the arithmetic; auto is bfloat16.")
-    ] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
-    phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
+    precision: PrecisionOption = "auto",
+    workers: WorkersOption = 1,
+    phantoms: PhantomsOption = 10,
     medium: MediumOption = None,
     distractors: Annotated[
         bool, typer.Option(help="Draw dust, scratches, vessels, clips, labels and single grains too.")
@@ -71,12 +71,15 @@ def fpnnet(
     minutes: MinutesOption = None,
 ) -> None:
     """Detection of microcalcifications: clusters are planted in normal images, real boxes are used where labelled."""
+    from models.training.detector import TrainPlan  # noqa: PLC0415  --help stays quick without torch
     from node.commands_train import plan_of, train_fpnnet  # noqa: PLC0415  --help stays quick without torch
 
     train_fpnnet(
         data,
         out,
-        plan=plan_of(steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers),
+        plan=plan_of(
+            TrainPlan, steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        ),
         medium=medium,
         phantoms=phantoms,
         distractors=distractors,
@@ -95,21 +98,22 @@ def fpnnet_backbone(
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
-    phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
+    workers: WorkersOption = 1,
+    phantoms: PhantomsOption = 10,
     medium: MediumOption = None,
     distractors: Annotated[bool, typer.Option(help="As for fpnnet.")] = True,
     minutes: MinutesOption = None,
 ) -> None:
     """FPNNet's ResNet-50 on patches, with calcifications or without: a file for train fpnnet --backbone."""
     _require_research()
-    from node.commands_train import classifier_plan_of, train_fpnnet_backbone  # noqa: PLC0415  likewise
+    from models.training.classifier import ClassifierPlan  # noqa: PLC0415  likewise
+    from node.commands_train import plan_of, train_fpnnet_backbone  # noqa: PLC0415  likewise
 
     train_fpnnet_backbone(
         data,
         out,
-        plan=classifier_plan_of(
-            steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        plan=plan_of(
+            ClassifierPlan, steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
         ),
         medium=medium,
         phantoms=phantoms,
@@ -131,21 +135,22 @@ def sppnet(
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make crops.")] = 1,
-    phantoms: Annotated[int, typer.Option(min=0, help="Views of the built-in phantom to train on as well.")] = 10,
+    workers: WorkersOption = 1,
+    phantoms: PhantomsOption = 10,
     medium: MediumOption = None,
     start: StartOption = None,
     minutes: MinutesOption = None,
 ) -> None:
     """Whole image, benign or malignant: clusters are planted in normal images, real boxes are used where labelled."""
     _require_research()
-    from node.commands_train import classifier_plan_of, train_sppnet  # noqa: PLC0415  --help stays quick without torch
+    from models.training.classifier import ClassifierPlan  # noqa: PLC0415  likewise
+    from node.commands_train import plan_of, train_sppnet  # noqa: PLC0415  --help stays quick without torch
 
     train_sppnet(
         data,
         out,
-        plan=classifier_plan_of(
-            steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        plan=plan_of(
+            ClassifierPlan, steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
         ),
         whole=whole,
         medium=medium,
@@ -177,20 +182,21 @@ def sppnet_patches(
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make patches.")] = 1,
+    workers: WorkersOption = 1,
     start: StartOption = None,
     minutes: MinutesOption = None,
 ) -> None:
     """Subtype of malignant calcifications, from patches around their boxes. The paper's own AUC is 0.54 to 0.57."""
     _require_research()
-    from node.commands_train import classifier_plan_of, train_sppnet_patches  # noqa: PLC0415  likewise
+    from models.training.classifier import ClassifierPlan  # noqa: PLC0415  likewise
+    from node.commands_train import plan_of, train_sppnet_patches  # noqa: PLC0415  likewise
 
     train_sppnet_patches(
         data,
         out,
         task=task,
-        plan=classifier_plan_of(
-            steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
+        plan=plan_of(
+            ClassifierPlan, steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
         ),
         start=start,
         minutes=minutes,

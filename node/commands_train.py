@@ -18,14 +18,16 @@ from tqdm import tqdm
 from models.errors import TrainingRefused
 from models.registry import device_problem, resolve_device
 from models.training.calcified import SamplePlan
-from models.training.contract import Medium, TrainingImage
+from models.training.contract import Medium
 from models.training.crops import CropPlan
+from models.training.data import TrainingData
 from models.training.detector import TrainPlan
-from models.training.fpnnet import DetectorData, train
+from models.training.fpnnet import train
 from models.training.gate import GatePlan
 from models.training.loop import Precision, append_row, training_dir
 from models.training.patches import TASKS, PatchTask
 from models.training.phantoms import phantom_images
+from models.training.run import RunPlan
 from pipelines.datasets.patches import by_image, load_patches, note_of, read_patches
 from pipelines.errors import MammonodeError
 from pipelines.training import load_splits
@@ -41,6 +43,7 @@ LOSSES_EVERY: Final = 20
 """Steps whose mean is one row."""
 
 Item = TypeVar("Item")
+Plan = TypeVar("Plan", bound=RunPlan)
 
 
 class CannotTrain(MammonodeError):
@@ -60,7 +63,7 @@ def train_fpnnet(
 ) -> None:
     """Train FPNNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
     out.mkdir(parents=True, exist_ok=True)
-    data = _detector_data(manifest, out, medium, phantoms)
+    data = _data(manifest, out, medium, phantoms)
     crops = CropPlan() if distractors else CropPlan(distractors=0.0)
     gate_plan = GatePlan(steps=max(1, round(GATE_SHARE * plan.steps)))
     with (
@@ -90,23 +93,7 @@ def train_fpnnet(
     )
 
 
-def _detector_data(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> DetectorData:
-    loaded = _loaded(manifest, out, medium, phantoms)
-    return DetectorData(
-        train=loaded.train, val=loaded.val, phantoms=loaded.phantoms, val_phantoms=loaded.val_phantoms, note=loaded.note
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
-    train: tuple[TrainingImage, ...]
-    val: tuple[TrainingImage, ...]
-    phantoms: tuple[TrainingImage, ...]
-    val_phantoms: tuple[TrainingImage, ...]
-    note: str
-
-
-def _loaded(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> _Loaded:
+def _data(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> TrainingData:
     """Images and phantoms; of films only, there are no phantoms, which are images of a digital detector."""
     wanted = 0 if medium == "film" else phantoms
     splits = load_splits(manifest, medium=medium, cache=out / "images", phantoms=wanted > 0, progress=shown)
@@ -114,7 +101,7 @@ def _loaded(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> 
         typer.echo(
             "no image of the split val is known to be normal (plantable): false positives are counted on phantoms"
         )
-    return _Loaded(
+    return TrainingData(
         train=splits.train,
         val=splits.val,
         phantoms=phantom_images(wanted, "train"),
@@ -124,10 +111,17 @@ def _loaded(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> 
 
 
 def plan_of(
-    *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
-) -> TrainPlan:
+    kind: type[Plan],
+    *,
+    steps: int,
+    batch: int,
+    seed: int,
+    device: str,
+    precision: Literal["auto"] | Precision,
+    workers: int,
+) -> Plan:
     """Fill in what the command line leaves to the machine: the device, and half precision where it is quick."""
-    return TrainPlan(
+    return kind(
         steps=steps,
         batch=batch,
         seed=seed,
@@ -240,7 +234,7 @@ def train_fpnnet_backbone(
     """Train FPNNet's backbone on patches and say where it is; likewise."""
     from models.training.backbone import NAME, WEIGHTS_FILE, train_backbone  # noqa: PLC0415  needs scikit-learn
 
-    data = _detector_data(manifest, out, medium, phantoms)
+    data = _data(manifest, out, medium, phantoms)
     _run_classifier(
         lambda tell, until: train_backbone(data, out, plan=plan, distractors=distractors, tell=tell, until=until),
         out,
@@ -263,13 +257,9 @@ def train_sppnet(
     minutes: float | None,
 ) -> None:
     """Train SPPNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
-    from models.training.sppnet import ClassifierData  # noqa: PLC0415  needs scikit-learn
-    from models.training.sppnet import train as train_classifier  # noqa: PLC0415  likewise
+    from models.training.sppnet import train as train_classifier  # noqa: PLC0415  needs scikit-learn
 
-    loaded = _loaded(manifest, out, medium, phantoms)
-    data = ClassifierData(
-        train=loaded.train, val=loaded.val, phantoms=loaded.phantoms, val_phantoms=loaded.val_phantoms, note=loaded.note
-    )
+    data = _data(manifest, out, medium, phantoms)
     _run_classifier(
         lambda tell, until: train_classifier(
             data, out, plan=plan, samples=SamplePlan(whole=whole), start=start, tell=tell, until=until
@@ -302,22 +292,6 @@ def train_sppnet_patches(
         minutes=minutes,
     )
     typer.echo("the node does not run them yet: subtypes stay not attempted")
-
-
-def classifier_plan_of(
-    *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
-) -> ClassifierPlan:
-    """`plan_of` for a classifier."""
-    from models.training.classifier import ClassifierPlan  # noqa: PLC0415  needs scikit-learn
-
-    return ClassifierPlan(
-        steps=steps,
-        batch=batch,
-        seed=seed,
-        device=device_of(device),
-        precision="bfloat16" if precision == "auto" else precision,
-        workers=workers,
-    )
 
 
 def _run_classifier(

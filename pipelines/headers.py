@@ -31,12 +31,11 @@ MALFORMED: Final = (
     AttributeError,
     LookupError,
     ArithmeticError,
-    NotImplementedError,  # pydicom: unknown VR
+    RuntimeError,  # pydicom: a VR that it does not know; a nesting too deep
     EOFError,
     OSError,  # a sequence that does not begin with an item
     struct.error,
     zlib.error,  # a damaged file in Deflated Explicit VR Little Endian
-    RecursionError,
     InvalidDicomError,
     BytesLengthException,  # a plain Exception
 )

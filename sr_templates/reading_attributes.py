@@ -23,10 +23,9 @@ UNREADABLE: Final = (
     AttributeError,
     LookupError,
     ArithmeticError,
-    NotImplementedError,
+    RuntimeError,  # pydicom: a VR that it does not know; a nesting too deep
     EOFError,
     OSError,
-    RecursionError,
     struct.error,
     zlib.error,
     BytesLengthException,

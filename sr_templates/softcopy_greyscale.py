@@ -33,7 +33,7 @@ _MALFORMED = (  # what pydicom and numpy raise on a mangled sequence or lookup t
     LookupError,
     EOFError,
     OSError,
-    NotImplementedError,  # pydicom: unknown VR
+    RuntimeError,  # pydicom: a VR that it does not know; a nesting too deep
     struct.error,
     BytesLengthException,
 )

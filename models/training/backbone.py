@@ -6,7 +6,7 @@ weights from elsewhere may be used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,11 +18,11 @@ from torchvision.models import resnet50
 
 from models.channels import channels
 from models.errors import TrainingRefused
-from models.training.classifier import ClassifierPlan, ClassifierTraining, read_best
+from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.crops import CropPlan, CropSampler
-from models.training.fpnnet import DetectorData, crop_groups
+from models.training.data import TrainingData, image_groups
 from models.training.loop import training_dir
-from models.training.provenance import digest_of_images
+from models.training.run import Tell, read_best
 from models.training.samples import Batch, Sample
 
 NAME: Final = "FPNNet-backbone"
@@ -70,12 +70,12 @@ class Patches:
 
 
 def train_backbone(
-    data: DetectorData,
+    data: TrainingData,
     directory: Path,
     *,
     plan: ClassifierPlan,
     distractors: bool = True,
-    tell: Callable[[int, Mapping[str, float]], None] = lambda step, losses: None,
+    tell: Tell = lambda step, losses: None,
     until: Callable[[], bool] = lambda: False,
 ) -> Path | None:
     """Train, or go on with a run that is in `directory`; at its end write the backbone.
@@ -100,12 +100,12 @@ def train_backbone(
     folder = training_dir(directory, NAME)
     run = ClassifierTraining(
         PatchClassifier(),
-        Patches(sampler=CropSampler(crop_groups(data.train, data.phantoms), crops, plan.seed), batch=plan.batch),
+        Patches(sampler=CropSampler(image_groups(data.train, data.phantoms), crops, plan.seed), batch=plan.batch),
         views=_views(data, crops, plan.seed),
         plan=replace(plan, last_layer_rate=1.0),  # of means, as ResNet has it, not SPPNet's many maxima
         fixed={
             "task": NAME,
-            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            "images": data.digest(),
             **asdict(crops),
         },
         directory=folder,
@@ -121,9 +121,9 @@ def train_backbone(
     return directory / WEIGHTS_FILE
 
 
-def _views(data: DetectorData, crops: CropPlan, seed: int) -> tuple[Sample, ...]:
+def _views(data: TrainingData, crops: CropPlan, seed: int) -> tuple[Sample, ...]:
     """As many patches of the validation split with calcifications as without."""
-    groups = crop_groups(data.val, data.val_phantoms)
+    groups = image_groups(data.val, data.val_phantoms)
     if not groups:
         raise TrainingRefused("the validation split has no image")
     sampler = CropSampler(groups, crops, seed + 1)

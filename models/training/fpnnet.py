@@ -17,21 +17,19 @@ from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
 from models.metadata import bundle_dir, bundle_metadata, read_metadata
 from models.training.card import write_card
-from models.training.contract import TrainingImage
 from models.training.crops import CropPlan, CropSampler
+from models.training.data import TrainingData, image_groups
 from models.training.detector import DetectorTraining, TrainPlan
 from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_threshold, train_gate
-from models.training.loop import BEST, arithmetic
+from models.training.loop import arithmetic
 from models.training.planted_views import planted_pairs
-from models.training.provenance import digest_of_file, digest_of_images
+from models.training.provenance import digest_of_file
+from models.training.run import BestCheckpoint, Tell, halved, read_best
 from models.training.start import load_fitting
 from models.training.validation import ValidationView, score_at_rate, some_of, view_of, views_of
 from models.weights import write_weights
 
 NAME: Final = "FPNNet"
-SHARES: Final = {"film": 0.62, "digital": 0.2, "phantom": 0.18}
-"""How often a crop comes from each kind of image, when there are any of it."""
-
 OPERATING_RATE: Final = 0.5
 """False positives per normal image at the operating point, on the images of the validation split."""
 
@@ -43,29 +41,6 @@ VALIDATION_IMAGES: Final = 100
 
 GATE_ROUNDS: Final = 2
 """Times that the whole validation split is made anew to choose the gate's threshold."""
-
-Tell = Callable[[int, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorData:
-    """What a run trains and validates on.
-
-    Attributes
-    ----------
-    train, val : sequence of TrainingImage
-        Of the manifest.
-    phantoms, val_phantoms : sequence of TrainingImage
-        Made, not read; may be empty.
-    note : str
-        What these images are, for the card.
-    """
-
-    train: Sequence[TrainingImage]
-    val: Sequence[TrainingImage]
-    phantoms: Sequence[TrainingImage]
-    val_phantoms: Sequence[TrainingImage]
-    note: str
 
 
 def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
@@ -91,7 +66,7 @@ def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
 
 
 def train(
-    data: DetectorData,
+    data: TrainingData,
     directory: Path,
     *,
     plan: TrainPlan,
@@ -119,7 +94,7 @@ def train(
     if not _has_normals(views):
         raise TrainingRefused("the validation split has no normal image that lesions can be planted in: see plantable")
     network = new_network(plan.seed, backbone)
-    sampler = CropSampler(crop_groups(data.train, data.phantoms), crops, plan.seed)
+    sampler = CropSampler(image_groups(data.train, data.phantoms), crops, plan.seed)
     normals = [image for image in (*data.train, *data.phantoms[:2]) if image.plantable]
     run = DetectorTraining(
         network,
@@ -128,7 +103,7 @@ def train(
         views=views,
         plan=plan,
         fixed={
-            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
+            "images": data.digest(),
             "backbone": digest_of_file(backbone),
             **asdict(crops),
         },
@@ -139,29 +114,28 @@ def train(
     device = torch.device(plan.device)
     gate = train_gate(run.batches, gate_plan, device=device, seed=plan.seed, tell=tell_gate)
     gate = gate.half().float()  # as it will be stored, so that its threshold is right to the last digit
-    detector, step, figures = _best(directory, device)
+    detector, best = _best(directory, device)
     more = tuple(view for round_ in range(GATE_ROUNDS) for view in _views(data, plan.seed + 1 + round_))
     with arithmetic(device, plan.precision):
         passed = choose_threshold(gate, detector, more if _has_normals(more) else views, gate_plan.recall)
-    trained = _Trained(detector=detector, step=step, figures=figures, gate=gate, passed=passed)
+    trained = _Trained(detector=detector, best=best, gate=gate, passed=passed)
     return _export(directory, trained, views, _Recipe(plan=plan, crops=crops, gate=gate_plan, note=data.note))
 
 
-def _best(directory: Path, device: torch.device) -> tuple[FPNNet, int, Mapping[str, float]]:
-    """Read the best checkpoint of a run: the detector in half precision, as it will be stored; its step and figures."""
-    content = torch.load(directory / BEST, map_location="cpu", weights_only=True)
+def _best(directory: Path, device: torch.device) -> tuple[FPNNet, BestCheckpoint]:
+    """Read the best checkpoint of a run: the detector in half precision, as it will be stored."""
+    best = read_best(directory)
     detector = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet).detector
-    detector.load_state_dict({name: _halved(value) for name, value in content["network"].items()})
-    return detector.to(device, memory_format=torch.channels_last).eval(), content["step"], content["figures"]
+    detector.load_state_dict(best.weights)
+    return detector.to(device, memory_format=torch.channels_last).eval(), best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trained:
-    """What a run ended with: its best detector, the step and figures of that; the gate, and what it lets by."""
+    """What a run ended with: its best detector, from which step; the gate, and what it lets by."""
 
     detector: FPNNet
-    step: int
-    figures: Mapping[str, float]
+    best: BestCheckpoint
     gate: Gate
     passed: GateFigures
 
@@ -179,7 +153,7 @@ class _Recipe:
 def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView], recipe: _Recipe) -> Path:
     """Write the weights in half precision, with the metadata that describes them."""
     weights = {
-        f"{part}.{name}": _halved(value)
+        f"{part}.{name}": halved(value)
         for part, network in (("detector", trained.detector), ("gate", trained.gate))
         for name, value in network.state_dict().items()
     }
@@ -194,18 +168,13 @@ def _export(directory: Path, trained: _Trained, views: Sequence[ValidationView],
         "detector": asdict(recipe.plan),
         "crops": asdict(recipe.crops),
         "gate": asdict(recipe.gate),
-        "step_of_best": trained.step,
+        "step_of_best": trained.best.step,
     }
-    metadata["measured"] = _measured(trained.figures, trained.passed, views)
+    metadata["measured"] = _measured(trained.best.figures, trained.passed, views)
     target = directory / NAME.lower()
     write_weights(weights, target, metadata, trained_on=recipe.note)
     write_card(target)
     return target
-
-
-def _halved(value: torch.Tensor) -> torch.Tensor:
-    """Half precision, which costs a score less than 0.001; counters stay integers."""
-    return value.half() if value.is_floating_point() else value
 
 
 def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence[ValidationView]) -> dict[str, Any]:
@@ -223,19 +192,7 @@ def _measured(figures: Mapping[str, float], passed: GateFigures, views: Sequence
     }
 
 
-def crop_groups(
-    images: Sequence[TrainingImage], phantoms: Sequence[TrainingImage]
-) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
-    """Images by kind, with how often a crop comes from each; kinds without any are left out."""
-    groups: dict[str, Sequence[TrainingImage]] = {
-        "film": [image for image in images if image.medium == "film"],
-        "digital": [image for image in images if image.medium == "digital"],
-        "phantom": phantoms,
-    }
-    return {name: (SHARES[name], members) for name, members in groups.items() if members}
-
-
-def _views(data: DetectorData, seed: int) -> tuple[ValidationView, ...]:
+def _views(data: TrainingData, seed: int) -> tuple[ValidationView, ...]:
     """Validation: plantable images without lesions and several times with, images with real lesions as they are.
 
     False positives are counted on phantoms only where no other image is known to be normal.

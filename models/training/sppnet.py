@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,40 +15,15 @@ from models.metadata import bundle_dir, bundle_metadata, folder_name, read_metad
 from models.sppnet.network import SPPNet
 from models.training.calcified import CalcifiedSamples, SamplePlan, views_of_classes
 from models.training.card import write_card
-from models.training.classifier import BestCheckpoint, ClassifierPlan, ClassifierTraining, read_best
-from models.training.contract import TrainingImage
+from models.training.classifier import ClassifierPlan, ClassifierTraining
+from models.training.data import TrainingData, image_groups
 from models.training.loop import training_dir
-from models.training.provenance import digest_of_file, digest_of_images
-from models.training.samples import Sample
+from models.training.provenance import digest_of_file
+from models.training.run import Tell, read_best
 from models.training.start import load_fitting
 from models.weights import write_weights
 
 NAME: Final = "SPPNet"
-SHARES: Final = {"film": 0.62, "digital": 0.2, "phantom": 0.18}
-"""How often a planted sample is of each kind of image, when there are any of it; as for FPNNet."""
-
-Tell = Callable[[int, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifierData:
-    """What a run trains and validates on.
-
-    Attributes
-    ----------
-    train, val : sequence of TrainingImage
-        Of the manifest.
-    phantoms, val_phantoms : sequence of TrainingImage
-        Made, not read; may be empty.
-    note : str
-        What these images are, for the card.
-    """
-
-    train: Sequence[TrainingImage]
-    val: Sequence[TrainingImage]
-    phantoms: Sequence[TrainingImage]
-    val_phantoms: Sequence[TrainingImage]
-    note: str
 
 
 def new_network(seed: int, start: Path | None = None) -> SPPNet:
@@ -77,7 +52,7 @@ def new_network(seed: int, start: Path | None = None) -> SPPNet:
 
 
 def train(
-    data: ClassifierData,
+    data: TrainingData,
     directory: Path,
     *,
     plan: ClassifierPlan,
@@ -98,46 +73,61 @@ def train(
     TrainingRefused
         A split lacks a class, `start` is no such file, or the run in `directory` was begun with another plan.
     """
-    source = CalcifiedSamples(_groups(data), samples, plan.seed, plan.batch, plan.steps)
-    views = views_of_classes((*data.val, *data.val_phantoms), plan.seed, samples.spacing_mm)
+    groups = image_groups(data.train, data.phantoms)
     run = ClassifierTraining(
         new_network(plan.seed, start),
-        source,
-        views=views,
+        CalcifiedSamples(groups, samples, plan.seed, plan.batch, plan.steps),
+        views=views_of_classes((*data.val, *data.val_phantoms), plan.seed, samples.spacing_mm),
         plan=plan,
-        fixed={
-            "model": NAME,
-            "images": digest_of_images(data.train, data.val, data.phantoms, data.val_phantoms),
-            "start": digest_of_file(start),
-            **asdict(samples),
-        },
+        fixed={"model": NAME, "images": data.digest(), "start": digest_of_file(start), **asdict(samples)},
         directory=training_dir(directory, NAME),
     )
     if not run.run(tell, until):
         return None
+    metadata = bundle_metadata(NAME) | {"licence": "that of the images it was trained on; see training_data"}
+    return write_bundle(
+        run,
+        directory / folder_name(NAME),
+        metadata,
+        note=data.note,
+        recipe={"samples": asdict(samples)},
+        views="whole images, with planted or real lesions",
+        positive="malignant",
+    )
+
+
+def write_bundle(
+    run: ClassifierTraining[SPPNet],
+    target: Path,
+    metadata: Mapping[str, Any],
+    *,
+    note: str,
+    recipe: Mapping[str, Any],
+    views: str,
+    positive: str,
+) -> Path:
+    """Write the best checkpoint of a run that reached its end, with a card of what was measured.
+
+    Parameters
+    ----------
+    metadata : mapping
+        What does not come from the run.
+    note : str
+        What it was trained on.
+    recipe : mapping
+        How, beside the plan.
+    views, positive : str
+        What it was validated on, and the name of its second class.
+    """
     best = read_best(run.directory)
-    metadata = bundle_metadata(NAME) | {
-        "training_data": data.note,
-        "licence": "that of the images it was trained on; see training_data",
-        "training": {"classifier": asdict(plan), "samples": asdict(samples), "step_of_best": best.step},
-        "measured": measured(best, views, "whole images, with planted or real lesions", "malignant"),
+    positives = sum(view.positive for view in run.views)
+    on = f"validation split: {len(run.views)} {views}, {positives} of them {positive}; chose the checkpoint"
+    figures = [{"name": name, "value": round(value, 4), "on": on} for name, value in best.figures.items()]
+    of_run = {
+        "training_data": note,
+        "training": {"classifier": asdict(run.plan), **recipe, "step_of_best": best.step},
+        "measured": {"note": on, "figures": figures},
     }
-    target = directory / folder_name(NAME)
-    write_weights(best.weights, target, metadata, trained_on=data.note)
+    write_weights(best.weights, target, {**metadata, **of_run}, trained_on=note)
     write_card(target)
     return target
-
-
-def measured(best: BestCheckpoint, views: Sequence[Sample], what: str, positive: str) -> dict[str, Any]:
-    """Return what a card says of the figures that chose the checkpoint, and on what they were measured."""
-    positives = sum(view.positive for view in views)
-    on = f"validation split: {len(views)} {what}, {positives} of them {positive}; chose the checkpoint"
-    figures = asdict(best.figures)
-    return {"note": on, "figures": [{"name": name, "value": round(v, 4), "on": on} for name, v in figures.items()]}
-
-
-def _groups(data: ClassifierData) -> dict[str, tuple[float, Sequence[TrainingImage]]]:
-    groups = {medium: [image for image in data.train if image.medium == medium] for medium in ("film", "digital")} | {
-        "phantom": list(data.phantoms)
-    }
-    return {name: (SHARES[name], images) for name, images in groups.items() if images}

@@ -7,7 +7,7 @@ figures in its own card.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from models.errors import TrainingRefused
 from models.metadata import bundle_metadata, folder_name
 from models.resampling import resample
-from models.training.card import write_card
-from models.training.classifier import ClassifierPlan, ClassifierTraining, read_best
+from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.crops import cut
 from models.training.loop import training_dir
 from models.training.patches import (
@@ -33,9 +32,9 @@ from models.training.patches import (
     PatchTask,
     class_of,
 )
+from models.training.run import Tell
 from models.training.samples import Batch, Sample, varied
-from models.training.sppnet import NAME, Tell, measured, new_network
-from models.weights import write_weights
+from models.training.sppnet import NAME, new_network, write_bundle
 
 SIDE_STEP_PX: Final = 32
 """Sides in training are multiples of it: the last feature map then has whole cells."""
@@ -137,14 +136,15 @@ def train_patches(
     )
     if not run.run(tell, until):
         return None
-    best = read_best(run.directory)
-    target = directory / folder_name(name)
-    measurements = measured(best, views, "patches of malignant calcifications", TASKS[task].positive)
-    training = {"classifier": asdict(plan), "step_of_best": best.step}
-    metadata = _metadata(task) | {"training_data": note, "training": training, "measured": measurements}
-    write_weights(best.weights, target, metadata, trained_on=note)
-    write_card(target)
-    return target
+    return write_bundle(
+        run,
+        directory / folder_name(name),
+        _metadata(task),
+        note=note,
+        recipe={},
+        views="patches of malignant calcifications",
+        positive=TASKS[task].positive,
+    )
 
 
 def _metadata(task: PatchTask) -> dict[str, Any]:

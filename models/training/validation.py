@@ -114,7 +114,7 @@ def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.dev
             false.extend(score for _, _, score in found)
         best.extend(_best(found, box, label) for box, label in view.lesions)
     normals = sum(view.normal for view in views)
-    thresholds = [_threshold(false, rate * normals) for rate in RATES]
+    thresholds = [score_above(false, rate * normals) for rate in RATES]
     shares = [float(np.mean([score > threshold for score, _ in best])) if best else 0.0 for threshold in thresholds]
     right = [same for score, same in best if score > thresholds[-1]]
     return ValidationFigures(
@@ -128,8 +128,18 @@ def validate(network: FPNNet, views: Sequence[ValidationView], device: torch.dev
 def score_at_rate(network: FPNNet, views: Sequence[ValidationView], device: torch.device, rate: float) -> float:
     """Score above which there are at most `rate` false positives per normal image, as it came."""
     normals = [view for view in views if view.normal and not view.drawn]
-    false = [score for view in normals for _, _, score in _detect(network, view.pixels, device)]
-    return _threshold(false, rate * len(normals))
+    return score_above(all_scores(network, normals, device), rate * len(normals))
+
+
+def all_scores(network: FPNNet, views: Iterable[ValidationView], device: torch.device) -> list[float]:
+    """Score of every box in `views`."""
+    return [score for view in views for _, _, score in _detect(network, view.pixels, device)]
+
+
+def score_above(scores: Sequence[float], allowed: float) -> float:
+    """Score above which at most `allowed` of `scores` lie; never less than is looked at."""
+    ordered = sorted(scores, reverse=True)
+    return max(ordered[int(allowed)], LEAST_SCORE) if int(allowed) < len(ordered) else LEAST_SCORE
 
 
 def lesion_scores(network: FPNNet, view: ValidationView, device: torch.device) -> list[float]:
@@ -169,9 +179,3 @@ def _best(found: list[tuple[tuple[float, ...], str, float]], box: BoxPx, label: 
         if box[0] <= (x0 + x1) / 2 <= box[2] and box[1] <= (y0 + y1) / 2 <= box[3]
     ]
     return max(hits, default=(0.0, False))
-
-
-def _threshold(false: Sequence[float], allowed: float) -> float:
-    """Score above which at most `allowed` false positives lie."""
-    ordered = sorted(false, reverse=True)
-    return max(ordered[int(allowed)], LEAST_SCORE) if int(allowed) < len(ordered) else LEAST_SCORE

@@ -10,16 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from models.training.contract import Medium, Split, TruthBox
 from pipelines.datasets.rows import BOX_COLUMNS, COLUMNS, REQUIRED_COLUMNS, Laterality, Row, parse_row
-from pipelines.errors import ManifestInvalid
-
-Problem = tuple[int, str]
-"""Line, from 1, and what is wrong there."""
-
-DELIMITER: Final = ","
+from pipelines.datasets.tables import contradictions, leakage, read_table, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +63,19 @@ def read_manifest(path: Path) -> tuple[ManifestImage, ...]:
     ManifestInvalid
         With every problem of every line, none of which repeats the contents of a cell.
     """
-    rows, problems = _rows(path)
+    rows, problems = read_table(
+        path,
+        parse_row,
+        columns=COLUMNS,
+        required=REQUIRED_COLUMNS,
+        a_row_for="each lesion and for each image without any",
+    )
     by_image: dict[Path, list[Row]] = defaultdict(list)
     for row in rows:
         by_image[row.path.resolve()].append(row)
     for of_one in by_image.values():
-        problems += _image_problems(of_one)
-    problems += _leakage(rows)
-    if problems:
-        raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in sorted(set(problems))))
+        problems += contradictions(of_one)
+    refuse((*problems, *leakage(rows)))
     return tuple(_image(of_one) for of_one in by_image.values())
 
 
@@ -88,74 +86,10 @@ def write_manifest(path: Path, images: Iterable[ManifestImage]) -> None:
     """
     folder = path.absolute().parent
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, delimiter=DELIMITER, lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for image in images:
             writer.writerows(_cells(image, folder))
-
-
-def _rows(path: Path) -> tuple[list[Row], list[Problem]]:
-    """Every row that can be read on its own, and the problems of the others."""
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    folder = path.absolute().parent
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=DELIMITER, restkey="")
-            problems += _header_problems(reader.fieldnames or ())
-            for values in reader if not problems else ():
-                row, found = parse_row(reader.line_num, values, folder)
-                if "" in values:
-                    found = (*found, "more cells than columns: put a path with a comma in double quotes")
-                problems += [(reader.line_num, text) for text in found]
-                rows += [row] if row is not None else []
-    except OSError as error:
-        raise ManifestInvalid((f"the file cannot be read ({type(error).__name__})",)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestInvalid(("the file is no CSV in UTF-8: save it as such",)) from error
-    if not rows and not problems:
-        raise ManifestInvalid(("the file has no rows: write one for each lesion and for each image without any",))
-    return rows, problems
-
-
-def _header_problems(names: Sequence[str]) -> list[Problem]:
-    unknown = sum(name not in COLUMNS for name in names)
-    found = []
-    if unknown:
-        found.append(
-            f"{unknown} unknown column(s): the columns are {', '.join(COLUMNS)}, separated by commas; remove all others"
-        )
-    found += [f"there is no column {name}: add it" for name in REQUIRED_COLUMNS if name not in names]
-    found += [f"column {name} is there twice: remove one" for name in COLUMNS if list(names).count(name) > 1]
-    return [(1, text) for text in found]
-
-
-def _image_problems(rows: Sequence[Row]) -> Iterator[Problem]:
-    """What does not go together in the rows of one image."""
-    first = rows[0]
-    boxes: dict[object, int] = {}
-    for row in rows:
-        for column, value in row.of_image.items():
-            if value != first.of_image[column]:
-                yield row.line, f"{column} differs from line {first.line}, which is of the same image: make them equal"
-        if row.box_px in boxes:
-            what = "this box" if row.box_px is not None else "this image without a box"
-            yield row.line, f"{what} is already in line {boxes[row.box_px]}: remove one of the two"
-        boxes.setdefault(row.box_px, row.line)
-    if None in boxes and len(boxes) > 1:
-        yield boxes[None], "an empty box for an image that has a box in another line: remove this line"
-
-
-def _leakage(rows: Iterable[Row]) -> Iterator[Problem]:
-    """A patient in two splits: what is trained on would be what is measured on."""
-    lines: dict[str, dict[Split, int]] = defaultdict(dict)
-    for row in rows:
-        if row.split is not None:
-            lines[row.patient].setdefault(row.split, row.line)
-    for by_split in lines.values():
-        if len(by_split) > 1:
-            where = ", ".join(f"{split} in line {line}" for split, line in by_split.items())
-            yield min(by_split.values()), f"one patient in two splits ({where}): all images of a patient go in one"
 
 
 def _image(rows: Sequence[Row]) -> ManifestImage:

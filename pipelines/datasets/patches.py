@@ -7,7 +7,6 @@ images (docs/MANIFEST.md).
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,12 @@ from models.training.patches import PATHOLOGIES, RECEPTORS, Patch, Pathology, Re
 from pipelines.datasets.images import load_image
 from pipelines.datasets.manifest import ManifestImage
 from pipelines.datasets.rows import BOX_COLUMNS, Row, parse_row
-from pipelines.errors import ManifestInvalid
+from pipelines.datasets.tables import contradictions, leakage, read_table, refuse
 
 REQUIRED_COLUMNS: Final = ("image", "patient", "split", *BOX_COLUMNS)
 COLUMNS: Final = (*REQUIRED_COLUMNS, "spacing_mm", "medium", "pathology", "er")
 
 Choice = TypeVar("Choice", bound=str)
-Problem = tuple[int, str]
-"""Line, from 1, and what is wrong there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +43,11 @@ def read_patches(path: Path) -> tuple[PatchRow, ...]:
     ManifestInvalid
         With every problem of every line, none of which repeats the contents of a cell.
     """
-    rows, problems = _rows(path)
-    problems += _contradictions(rows)
-    problems += _leakage(rows)
-    if problems:
-        raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in sorted(set(problems))))
-    return rows
+    rows, problems = read_table(path, _row, columns=COLUMNS, required=REQUIRED_COLUMNS, a_row_for="each lesion")
+    for of_image in by_image(rows):
+        problems += contradictions([one.row for one in of_image])
+    refuse((*problems, *leakage(one.row for one in rows)))
+    return tuple(rows)
 
 
 def load_patches(rows: Sequence[PatchRow]) -> Iterator[tuple[Patch, ...]]:
@@ -105,37 +101,12 @@ def note_of(path: Path, rows: Sequence[PatchRow]) -> str:
     return f"{path.name}: {'; '.join(parts)}"
 
 
-def _rows(path: Path) -> tuple[tuple[PatchRow, ...], list[Problem]]:
-    """Every row that can be read on its own, and the problems of the others."""
-    rows: list[PatchRow] = []
-    problems: list[Problem] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="")
-            names = tuple(reader.fieldnames or ())
-            if any(name not in COLUMNS for name in names) or any(names.count(name) != 1 for name in REQUIRED_COLUMNS):
-                problems.append((1, f"the columns are {', '.join(COLUMNS)}, the last four may be absent"))
-            for values in reader if not problems else ():
-                row, found = _row(reader.line_num, values, path.absolute().parent)
-                problems += [(reader.line_num, text) for text in found]
-                rows += [row] if row is not None else []
-    except OSError as error:
-        raise ManifestInvalid((f"the file cannot be read ({type(error).__name__})",)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestInvalid(("the file is no CSV in UTF-8: save it as such",)) from error
-    if not rows and not problems:
-        raise ManifestInvalid(("the file has no rows: write one for each lesion",))
-    return tuple(rows), problems
-
-
 def _row(line: int, values: Mapping[str, str], folder: Path) -> tuple[PatchRow | None, tuple[str, ...]]:
     empty = not any((values.get(column) or "").strip() for column in BOX_COLUMNS)
     row, found = parse_row(line, {**values, "label": "" if empty else "malignant"}, folder)
     problems = list(found)
     if empty:
         problems.append("no box: give x0, y0, x1 and y1, or remove the line")
-    if "" in values:
-        problems.append("more cells than columns: put a path with a comma in double quotes")
     if row is not None and row.split is None:
         problems.append("split is empty: write train, val or test")
     pathology = _choice(values, "pathology", PATHOLOGIES, problems)
@@ -153,29 +124,6 @@ def _choice(values: Mapping[str, str], column: str, allowed: Sequence[Choice], p
     if text:
         problems.append(f"{column}: must be {', '.join(allowed)}, or empty")
     return None
-
-
-def _contradictions(rows: Sequence[PatchRow]) -> Iterator[Problem]:
-    """What does not go together in the rows of one image."""
-    for of_image in by_image(rows):
-        first = of_image[0].row
-        boxes: dict[object, int] = {}
-        for one in of_image:
-            for column, value in one.row.of_image.items():
-                if value != first.of_image[column]:
-                    yield one.row.line, f"{column} differs from line {first.line}, which is of the same image"
-            if one.row.box_px in boxes:
-                yield one.row.line, f"this box is already in line {boxes[one.row.box_px]}: remove one of the two"
-            boxes.setdefault(one.row.box_px, one.row.line)
-
-
-def _leakage(rows: Sequence[PatchRow]) -> Iterator[Problem]:
-    """A patient in two splits: what is trained on would be what is measured on."""
-    first: dict[str, Row] = {}
-    for one in rows:
-        begun = first.setdefault(one.row.patient, one.row)
-        if one.row.split != begun.split:
-            yield one.row.line, f"the patient of line {begun.line} in another split: all lesions of a patient go in one"
 
 
 def _lesion(row: Row) -> TruthBox:

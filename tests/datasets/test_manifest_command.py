@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from node import cli, cli_manifest
+from node import cli_manifest
 from pipelines.datasets.importers import IMPORTERS
 from pipelines.datasets.manifest import read_manifest, write_manifest
 from pipelines.datasets.rows import COLUMNS
+from tests.commands import Run, runner
 from tests.datasets.builders import entry, lesion, write_png, write_rows
 from tests.factories import small_mammogram
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "MANIFEST.md"
 
 
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process."""
 
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mammonode", "manifest", *map(str, arguments)])
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return Ran(status=int(str(status)), out=captured.out, err=captured.err)
-
-    return call
+    return runner(monkeypatch, capsys, "manifest")
 
 
 def table(text: str) -> list[list[str]]:

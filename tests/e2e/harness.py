@@ -126,7 +126,8 @@ min_free_gb = 0.1
     def start(self, name: str, command: list[str]) -> None:
         self.commands[name] = command
         log = (self.folder / f"{name}.log").open("ab")
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("MAMMONODE_")}
+        kept = "MAMMONODE_MODELS__WEIGHTS_DIR"  # of the test session: no networks, unless a test's settings name some
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("MAMMONODE_") or key == kept}
         environ["PYTHONPATH"] = str(ROOT)
         self.processes[name] = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, env=environ, start_new_session=True

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -15,6 +13,7 @@ from node import cli
 from node.arrivals import ReceivedInstance
 from node.parts import open_ledger
 from node.settings import load_settings
+from tests.commands import Run, runner
 from tests.factories import screening_exam, small_dose_sr, small_ultrasound
 from tests.peers.servers import FakePacs
 
@@ -22,31 +21,13 @@ SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "results.schema.json"
 STUDY_UID = "1.2.826.0.1.3680043.8.498.7001"
 
 
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run a command in this process, with a state folder of its own."""
     monkeypatch.setenv("MAMMONODE_NODE__STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("MAMMONODE_RETENTION__MIN_FREE_GB", "0.001")
 
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mammonode", *map(str, arguments)])
-        capsys.readouterr()
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return Ran(status=int(str(status)), out=captured.out, err=captured.err)
-
-    return call
+    return runner(monkeypatch, capsys)
 
 
 def write_exam(folder: Path) -> list[Path]:

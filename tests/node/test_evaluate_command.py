@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models import registry
-from node import cli
 from pipelines.datasets.manifest import write_manifest
+from tests.commands import Run, runner
 from tests.datasets.builders import entry, lesion, write_png
 from tests.models.builders import install_random_weights
 from tests.training.small_networks import make_networks_small, one_thread
-
-
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -35,18 +23,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     make_networks_small(monkeypatch)
     monkeypatch.setattr(registry, "_resident", {})
 
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mammonode", "evaluate", *map(str, arguments)])
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return Ran(status=int(str(status)), out=captured.out, err=captured.err)
-
     with one_thread():
-        yield call
+        yield runner(monkeypatch, capsys, "evaluate")
 
 
 @pytest.fixture

@@ -5,30 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import astuple
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
 
-from node import cli
+from tests.commands import runner
 from tests.factories import screening_exam
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mammonode", *map(str, arguments)])
-        capsys.readouterr()
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return int(str(status)), captured.out, captured.err
-
-    return call
+    return lambda *arguments: astuple(runner(monkeypatch, capsys)(*arguments))
 
 
 @pytest.fixture

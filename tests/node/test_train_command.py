@@ -6,9 +6,7 @@ import csv
 import json
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +18,12 @@ from models import registry
 from models.training.crops import CropPlan
 from models.training.detector import TrainPlan
 from models.training.gate import GatePlan
-from node import cli, commands_train
+from node import commands_train
 from node.commands_train import plan_of
 from pipelines.datasets.manifest import write_manifest
+from tests.commands import Run, runner
 from tests.datasets.builders import entry, lesion, write_png
 from tests.training.small_networks import make_networks_small, one_thread
-
-
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -45,18 +34,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     monkeypatch.setattr(commands_train, "CropPlan", lambda **given: CropPlan(side_px=64, **given))
     monkeypatch.setattr(commands_train, "GatePlan", lambda **given: GatePlan(batch=2, **given))
 
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mammonode", "train", *map(str, arguments)])
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return Ran(status=int(str(status)), out=captured.out, err=captured.err)
-
     with one_thread():
-        yield call
+        yield runner(monkeypatch, capsys, "train")
 
 
 @pytest.fixture
@@ -223,7 +202,7 @@ def test_options_become_the_plan(run: Run, manifest: Path, tmp_path: Path, monke
 
 def test_precision_is_that_of_the_plan() -> None:
     def plan(precision: Any) -> TrainPlan:
-        return plan_of(steps=1, batch=1, seed=1, device="cpu", precision=precision, workers=0)
+        return plan_of(TrainPlan, steps=1, batch=1, seed=1, device="cpu", precision=precision, workers=0)
 
     assert [plan(name).precision for name in ("auto", "float32", "bfloat16")] == ["bfloat16", "float32", "bfloat16"]
 

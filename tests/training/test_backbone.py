@@ -16,11 +16,12 @@ from models.training import backbone
 from models.training.backbone import WEIGHTS_FILE, PatchClassifier, Patches, train_backbone
 from models.training.classifier import ClassifierPlan
 from models.training.crops import CropPlan, CropSampler
-from models.training.fpnnet import DetectorData, crop_groups, new_network
+from models.training.data import TrainingData, image_groups
+from models.training.fpnnet import new_network
 from tests.training.builders import tissue_image
 from tests.training.small_networks import one_thread
 
-DATA = DetectorData(
+DATA = TrainingData(
     train=[tissue_image(200, 200, name="train")],
     val=[tissue_image(200, 200, name="val")],
     phantoms=[],
@@ -39,7 +40,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_half_of_the_patches_hold_calcifications_and_each_comes_from_its_number() -> None:
-    sampler = CropSampler(crop_groups(DATA.train, ()), backbone.PATCHES, 1)
+    sampler = CropSampler(image_groups(DATA.train, ()), backbone.PATCHES, 1)
     patches = Patches(sampler=sampler, batch=8)
     drawn = [sample for step in range(8) for sample in patches.draw(step).samples]
     assert 0.25 < sum(sample.positive for sample in drawn) / len(drawn) < 0.75

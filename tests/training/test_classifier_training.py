@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,12 @@ from torch import nn
 from models.errors import TrainingRefused
 from models.sppnet.network import SPPNet
 from models.training import classifier as module
-from models.training.classifier import ClassifierPlan, ClassifierTraining, read_best
+from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.classifier_validation import ClassifierFigures, validate
-from models.training.loop import BEST, CHECKPOINT, LOG, training_dir
+from models.training.loop import BEST, CHECKPOINT, training_dir
+from models.training.run import made_in_order, read_best
 from models.training.samples import Sample
+from tests.training.run_files import after, rows, silent, state
 from tests.training.small_classifier import EasySamples, easy_sample, make_sppnet_small
 from tests.training.small_networks import one_thread
 
@@ -61,26 +61,6 @@ def training(
         fixed={"task": "squares", "sides_px": (48, 80)} if fixed is None else fixed,
         directory=directory,
     )
-
-
-def silent(step: int, losses: dict[str, float]) -> None:
-    assert step > 0 and np.isfinite(losses["loss"])
-
-
-def after(steps: int) -> Callable[[], bool]:
-    """Say to stop once it was asked `steps` times."""
-    asked = itertools.count(1)
-    return lambda: next(asked) >= steps
-
-
-def state(directory: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(directory / CHECKPOINT, weights_only=True)
-    return content
-
-
-def rows(directory: Path) -> list[dict[str, str]]:
-    with (directory / LOG).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def figures(auc: float, loss: float = 0.5) -> ClassifierFigures:
@@ -127,9 +107,9 @@ def test_in_half_precision_it_learns_too(tmp_path: Path) -> None:
     assert {value.dtype for value in state(tmp_path)["network"].values()} == {torch.float32, torch.int64}
 
 
-def test_other_processes_make_the_same_samples_in_order(tmp_path: Path) -> None:
-    here, there = training(tmp_path / "a"), training(tmp_path / "b", replace(PLAN, workers=1))
-    for one, other in zip(here.batches(range(3, 6)), there.batches(range(3, 6)), strict=True):
+def test_other_processes_make_the_same_samples_in_order() -> None:
+    here, there = (made_in_order(EasySamples().draw, range(3, 6), workers) for workers in (0, 1))
+    for one, other in zip(here, there, strict=True):
         assert one.alone == other.alone
         assert [s.positive for s in one.samples] == [s.positive for s in other.samples]
         assert [s.pixels.tobytes() for s in one.samples] == [s.pixels.tobytes() for s in other.samples]
@@ -194,7 +174,7 @@ def test_a_run_is_not_taken_up_for_another_task_or_with_other_samples(
     tmp_path: Path, fixed: dict[str, Any], named: str
 ) -> None:
     training(tmp_path).run(silent, lambda: True)
-    with pytest.raises(TrainingRefused, match=f"another {named}$"):
+    with pytest.raises(TrainingRefused, match=f"another {named};"):
         training(tmp_path, fixed=fixed)
 
 
@@ -232,7 +212,7 @@ def test_the_best_by_auc_is_kept_and_of_equal_ones_the_one_with_the_lower_loss(
     monkeypatch.setattr(module, "validate", lambda *_: next(measured))
     training(tmp_path, replace(PLAN, steps=4, validate_every=1)).run(silent)
     best = read_best(tmp_path)
-    assert best.step == 2 and best.figures == figures(0.9, 0.4)
+    assert best.step == 2 and best.figures == {"auc": 0.9, "log_loss": 0.4}
     assert state(tmp_path)["best"] == {"auc": 0.9, "log_loss": 0.4}
 
 

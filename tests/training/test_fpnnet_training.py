@@ -21,15 +21,17 @@ from models.metadata import bundle_metadata
 from models.training import detector, fpnnet
 from models.training.contract import TruthBox
 from models.training.crops import CropPlan
-from models.training.detector import BEST, TrainPlan
-from models.training.fpnnet import DetectorData, new_network, train
+from models.training.data import TrainingData, image_groups
+from models.training.detector import TrainPlan
+from models.training.fpnnet import new_network, train
 from models.training.gate import FIRST_CROP, GatePlan
+from models.training.loop import BEST
 from models.training.phantoms import FIRST_SEED, phantom_images
 from models.training.validation import LEAST_SCORE, ValidationFigures
 from tests.training.builders import tissue_image
 from tests.training.small_networks import make_networks_small, one_thread
 
-DATA = DetectorData(
+DATA = TrainingData(
     train=[tissue_image(160, 160, name="train", medium="film", seed=1)],
     val=[tissue_image(160, 160, name="val", seed=2)],
     phantoms=[],
@@ -49,7 +51,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def trained(directory: Path, data: DetectorData = DATA, plan: TrainPlan = PLAN) -> Path:
+def trained(directory: Path, data: TrainingData = DATA, plan: TrainPlan = PLAN) -> Path:
     bundle = train(data, directory, plan=plan, crops=CROPS, gate_plan=GATE)
     assert bundle is not None
     return bundle
@@ -199,13 +201,13 @@ def test_real_lesions_are_validated_on_too(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_groups_are_the_media_and_the_phantoms_that_there_are() -> None:
     data = replace(DATA, train=[*DATA.train, tissue_image(name="digital")], phantoms=[tissue_image(name="phantom")])
-    groups = fpnnet.crop_groups(data.train, data.phantoms)
+    groups = image_groups(data.train, data.phantoms)
     assert {name: [image.name for image in images] for name, (_, images) in groups.items()} == {
         "film": ["train"],
         "digital": ["digital"],
         "phantom": ["phantom"],
     }
-    assert fpnnet.crop_groups(DATA.train, ()).keys() == {"film"}
+    assert image_groups(DATA.train, ()).keys() == {"film"}
 
 
 def test_the_gate_sees_other_crops_than_the_detector() -> None:
