@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from pipelines.contract import (
     Reason,
     StudyInput,
 )
-from pipelines.instances import Instance
+from pipelines.instances import ImageHeader, Instance
 from sr_templates.contract import (
     Outcome,
     ReportedAlgorithm,
@@ -28,6 +28,7 @@ from sr_templates.contract import (
     ReportedFinding,
     ReportedImage,
     ReportingDevice,
+    ResultKind,
     ResultObject,
     ResultVariant,
     StudyReport,
@@ -71,7 +72,7 @@ class ImageResult:
         Time that the models took, with bringing the image to their frame and back.
     """
 
-    instance: Instance
+    instance: Instance[ImageHeader]
     outcome: Outcome
     reason: Reason | None = None
     detections: tuple[Detection, ...] = ()
@@ -145,12 +146,22 @@ def failure(
     return finish(study, options, images, conclusion, pipeline=pipeline, make_objects=make_objects)
 
 
-def failed_images(explained: Iterable[tuple[Instance, Reason | None]], reason: Reason) -> tuple[ImageResult, ...]:
+def failed_images(instances: Iterable[Instance[ImageHeader]], reason: Reason) -> tuple[ImageResult, ...]:
     """Rows of a failed study: an instance that would not have been analysed anyway keeps its own reason."""
     return tuple(
-        ImageResult(instance=instance, outcome="failed" if unfit is None else "not_analysed", reason=unfit or reason)
-        for instance, unfit in explained
+        ImageResult(
+            instance=instance,
+            outcome="failed" if instance.unfit is None else "not_analysed",
+            reason=instance.unfit or reason,
+        )
+        for instance in instances
     )
+
+
+def limited(options: AnalysisOptions, kinds: Collection[ResultKind]) -> AnalysisOptions:
+    """Fewer kinds for the same destinations: one that wants none of them gets a summary in their place."""
+    results = frozenset(variant for variant in options.results if variant.kind in kinds)
+    return replace(options, results=results, profiles=options.destinations)
 
 
 def algorithm_identity(algorithm: ReportedAlgorithm) -> ModelIdentity:
