@@ -16,6 +16,7 @@ from pipelines.contract import (
     AnalysisOptions,
     BreastAssessment,
     ImageAssessment,
+    Lesion,
     PipelineResult,
     Reason,
     StudyInput,
@@ -32,6 +33,7 @@ from sr_templates.contract import (
     ResultObject,
     ResultVariant,
     StudyReport,
+    Target,
 )
 from sr_templates.mammograms import is_mammogram
 
@@ -56,18 +58,26 @@ class ImageResult:
 
     Attributes
     ----------
+    reason : Reason or None
+        Why it was not analysed; of an analysed image, what of it was not.
     detections : tuple of Detection
         In stored-pixel coordinates.
+    lesions : tuple of Lesion
+        Likewise.
     malignancy : float or None
-        0 to 1; None unless analysed.
+        0 to 1; None unless analysed and classified.
     second_opinion : float or None
         Malignancy by a whole-image classifier, 0 to 1; None when it did not run.
     display : numpy.ndarray or None
         Shape ``(rows, columns)``, uint8, stored frame, 0 black.
     activation : numpy.ndarray or None
         Shape ``(rows, columns)``, float32, 0 to 1, stored frame.
-    detector : str
-        Name of the algorithm behind `detections`.
+    display_frame : int or None
+        Which frame of several these two show, from 1.
+    display_spacing_mm : tuple of float or None
+        ``(row, column)`` of an ultrasound picture by its region calibration.
+    detector, classifier : str
+        Names of the algorithms behind `detections` or `lesions`, and behind the malignancy of `lesions`.
     models_s : float
         Time that the models took, with bringing the image to their frame and back.
     """
@@ -76,22 +86,27 @@ class ImageResult:
     outcome: Outcome
     reason: Reason | None = None
     detections: tuple[Detection, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
     malignancy: float | None = None
     second_opinion: float | None = None
     display: NDArray[np.uint8] | None = None
     activation: NDArray[np.float32] | None = None
+    display_frame: int | None = None
+    display_spacing_mm: tuple[float, float] | None = None
     detector: str = ""
+    classifier: str = ""
     models_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """What is said of the study as a whole."""
+    """What is said of the study as a whole; `target` is what was looked for."""
 
     outcome: Outcome
     reason: Reason | None
     breasts: tuple[BreastAssessment, ...] = ()
     algorithms: tuple[ReportedAlgorithm, ...] = ()
+    target: Target = "calcification"
 
 
 def finish(
@@ -140,9 +155,10 @@ def failure(
     make_objects: ObjectMaker,
     breasts: tuple[BreastAssessment, ...] = (),
     algorithms: tuple[ReportedAlgorithm, ...] = (),
+    target: Target = "calcification",
 ) -> PipelineResult:
     """Answer for a study that could not be finished; `images` come from `failed_images`."""
-    conclusion = Conclusion(outcome="failed", reason=reason, breasts=breasts, algorithms=algorithms)
+    conclusion = Conclusion(outcome="failed", reason=reason, breasts=breasts, algorithms=algorithms, target=target)
     return finish(study, options, images, conclusion, pipeline=pipeline, make_objects=make_objects)
 
 
@@ -193,6 +209,7 @@ def _report(
         other_instances=tuple((image.instance.dataset, _text(image.reason)) for image in others),
         breasts=tuple(_reported_breast(breast) for breast in conclusion.breasts),
         algorithms=conclusion.algorithms,
+        target=conclusion.target,
         device=ReportingDevice(station_name=options.station_name, software_version=_software_version()),
         configuration=_configuration(options, images),
         replaces=study.replaces,
@@ -215,9 +232,9 @@ def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> d
 
 
 def _is_image(image: ImageResult) -> bool:
-    """Whether an instance is an image of the study: it has rows and columns, or is a mammogram that should have."""
+    """Whether an instance is an image of the study: it has rows and columns, or is of a kind that should have."""
     header = image.instance.header
-    return (header.rows > 0 and header.columns > 0) or is_mammogram(image.instance.dataset)
+    return (header.rows > 0 and header.columns > 0) or image.instance.routed or is_mammogram(image.instance.dataset)
 
 
 def _reported_image(image: ImageResult) -> ReportedImage:
@@ -229,21 +246,43 @@ def _reported_image(image: ImageResult) -> ReportedImage:
         view_modifiers=header.view_modifiers,
         outcome=image.outcome,
         reason=_text(image.reason),
-        findings=tuple(_reported_finding(found, image) for found in image.detections),
+        findings=(
+            *(_reported_detection(found, image) for found in image.detections),
+            *(_reported_lesion(found, image) for found in image.lesions),
+        ),
         malignancy=image.malignancy,
         second_opinion=image.second_opinion,
         display=image.display,
         activation=image.activation,
+        display_frame=image.display_frame,
+        display_spacing_mm=image.display_spacing_mm,
     )
 
 
-def _reported_finding(found: Detection, image: ImageResult) -> ReportedFinding:
+def _reported_detection(found: Detection, image: ImageResult) -> ReportedFinding:
     return ReportedFinding(
         box_px=found.box_px,
         label=found.label,
         score=found.score,
         malignancy=found.malignancy,
         algorithm=image.detector,
+    )
+
+
+def _reported_lesion(found: Lesion, image: ImageResult) -> ReportedFinding:
+    return ReportedFinding(
+        box_px=found.box_px,
+        polygon_px=found.polygon_px,
+        label=found.label,
+        score=found.score,
+        malignancy=found.malignancy,
+        algorithm=image.detector,
+        classifier=image.classifier,
+        frame_number=found.frame if image.display_frame is not None else None,
+        long_axis_mm=found.long_axis_mm,
+        short_axis_mm=found.short_axis_mm,
+        area_mm2=found.area_mm2,
+        her2=found.her2,
     )
 
 
@@ -265,6 +304,7 @@ def _assessment(image: ImageResult) -> ImageAssessment:
         outcome=image.outcome,
         reason=image.reason,
         detections=image.detections,
+        lesions=image.lesions,
         malignancy=image.malignancy,
         second_opinion=image.second_opinion,
     )

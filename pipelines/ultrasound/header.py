@@ -90,6 +90,15 @@ class UltrasoundHeader:
     frames: int
     regions: tuple[StatedRegion, ...]
 
+    @property
+    def view(self) -> None:
+        """None: ultrasound has no standard views of the breast."""
+
+    @property
+    def view_modifiers(self) -> tuple[str, ...]:
+        """Likewise none."""
+        return ()
+
 
 def describe_ultrasound(dataset: Dataset) -> UltrasoundHeader:
     """Read what the pipeline needs to know from a header; never raises on a malformed value.

@@ -5,6 +5,7 @@ Codes are counted by: add, never rename. Texts are for a radiologist, and follow
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipelines.contract import Reason
@@ -42,3 +43,8 @@ FRAME_COUNT: Final = Reason(code="frame_count", text="the number of frames that 
 PIXEL_KIND: Final = Reason(
     code="pixel_kind", text="a kind of pixel (colour space or number of bits) that ultrasound images do not have"
 )
+
+
+def part_not_analysed(what: Sequence[str]) -> Reason:
+    """What was left out of an image that was analysed; `what` are sentences, one at least."""
+    return Reason(code="part_not_analysed", text="; ".join(what))
