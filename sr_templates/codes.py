@@ -219,4 +219,4 @@ BREAST_STATUS = {
 }
 
 # Private: a prediction of a receptor is no assay of it, so it never has the code of one
-PREDICTED_HER2_POSITIVE = Code("PRED_HER2_POSITIVE", PRIVATE_SCHEME, "Predicted probability of HER2-positive")
+PREDICTED_HER2_POSITIVE = Code("PRED_HER2_POS", PRIVATE_SCHEME, "Predicted probability of HER2-positive")
