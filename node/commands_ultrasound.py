@@ -15,9 +15,9 @@ from models.errors import TrainingRefused
 from models.evaluation.frame_report import measured
 from models.registry import describe_model
 from models.training import us_rois, us_segmentation
-from models.training.averaged import AveragedPlan, Tell
 from models.training.fold_bundles import run_dir_of, weights_dir_of
 from models.training.loop import Precision
+from models.training.steps import StepPlan, Tell
 from models.training.us_rois import RoiModel, RoiPlan
 from models.training.us_segmentation import CanvasPlan
 from node.commands_evaluate_ultrasound import Folds, roi_evaluation, segmentation_evaluation
@@ -33,7 +33,7 @@ Measure = Callable[[LoadedFrames], dict[str, Any]]
 
 def segmentation_plan(
     *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
-) -> AveragedPlan:
+) -> StepPlan:
     """Fill in what the command line leaves to the machine: the device, and half precision."""
     return _filled_in(
         us_segmentation.PLAN, steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
@@ -42,14 +42,14 @@ def segmentation_plan(
 
 def roi_plan(
     *, steps: int, batch: int, seed: int, device: str, precision: Literal["auto"] | Precision, workers: int
-) -> AveragedPlan:
+) -> StepPlan:
     """`segmentation_plan` for a classifier."""
     return _filled_in(
         us_rois.PLAN, steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers
     )
 
 
-def train_segmentation(manifest: Path, out: Path, *, fold: str, plan: AveragedPlan, minutes: float | None) -> None:
+def train_segmentation(manifest: Path, out: Path, *, fold: str, plan: StepPlan, minutes: float | None) -> None:
     """Train us-segmentation and say where its bundles are; ends with status 3 when it was stopped early."""
 
     def one(
@@ -74,9 +74,7 @@ def train_segmentation(manifest: Path, out: Path, *, fold: str, plan: AveragedPl
     _train(us_segmentation.NAME, manifest, out, fold=fold, plan=plan, minutes=minutes, one=one, measure=measure)
 
 
-def train_rois(
-    model: RoiModel, manifest: Path, out: Path, *, fold: str, plan: AveragedPlan, minutes: float | None
-) -> None:
+def train_rois(model: RoiModel, manifest: Path, out: Path, *, fold: str, plan: StepPlan, minutes: float | None) -> None:
     """Train us-malignancy or us-her2 and say where its bundles are; likewise."""
 
     def one(
@@ -114,7 +112,7 @@ def _train(
     out: Path,
     *,
     fold: str,
-    plan: AveragedPlan,
+    plan: StepPlan,
     minutes: float | None,
     one: TrainOne,
     measure: Measure,
@@ -164,7 +162,7 @@ def _show(bar: Any, step: int, losses: Mapping[str, float]) -> None:
 
 
 def _filled_in(
-    plan: AveragedPlan,
+    plan: StepPlan,
     *,
     steps: int,
     batch: int,
@@ -172,7 +170,7 @@ def _filled_in(
     device: str,
     precision: Literal["auto"] | Precision,
     workers: int,
-) -> AveragedPlan:
+) -> StepPlan:
     return replace(
         plan,
         steps=steps,

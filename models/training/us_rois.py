@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from models.bundle import build_network
 from models.errors import TrainingRefused
 from models.metadata import bundle_dir, read_metadata
-from models.training.averaged import AveragedPlan, AveragedTraining, Tell
+from models.training.averaged import AveragedTraining
 from models.training.fold_bundles import digest_of, run_dir_of, without_fold, write_bundle
 from models.training.frame_looks import brightness_varied, roi_placement
 from models.training.frames import FrameLesion, TrainingFrame
+from models.training.steps import StepPlan, Tell
 from models.us_her2.network import CLASSES as HER2_CLASSES
 from models.us_malignancy.network import CLASSES, ROI_PX, ThreeBlockDenseNet
 from models.us_malignancy.roi import cut_roi, grown
@@ -30,7 +31,7 @@ CLASSES_OF: Final[Mapping[RoiModel, tuple[str, str]]] = MappingProxyType(
     {"us-malignancy": CLASSES, "us-her2": HER2_CLASSES}
 )
 
-PLAN: Final = AveragedPlan(steps=600, batch=64, learning_rate=2e-3, weight_decay=0.05, warm_up_steps=40, average=0.985)
+PLAN: Final = StepPlan(steps=600, batch=64, learning_rate=2e-3, weight_decay=0.05, warm_up_steps=40, average=0.985)
 """The paper asks for a large batch, and trains on 108 lesions. About 100 times through 400: 4 minutes on two cores."""
 
 
@@ -150,7 +151,7 @@ def train(
     *,
     model: RoiModel,
     fold: int | None,
-    plan: AveragedPlan,
+    plan: StepPlan,
     rois: RoiPlan,
     note: str,
     measured: Mapping[str, Any] | None = None,

@@ -18,15 +18,16 @@ from models.errors import TrainingRefused
 from models.letterbox import letterbox
 from models.metadata import bundle_dir, read_metadata
 from models.resampling import resample
-from models.training.averaged import AveragedPlan, AveragedTraining, Tell
+from models.training.averaged import AveragedTraining
 from models.training.fold_bundles import digest_of, run_dir_of, without_fold, write_bundle
 from models.training.frame_looks import brightness_varied, frame_placement
 from models.training.frames import TrainingFrame
+from models.training.steps import StepPlan, Tell
 from models.us_segmentation.network import CELL_PX, SegmentationNetwork
 
 NAME: Final = "us-segmentation"
 
-PLAN: Final = AveragedPlan(steps=3000, batch=8, learning_rate=2e-3, weight_decay=0.02, warm_up_steps=100, average=0.995)
+PLAN: Final = StepPlan(steps=3000, batch=8, learning_rate=2e-3, weight_decay=0.02, warm_up_steps=100, average=0.995)
 """About 60 times through 400 frames: 10 minutes on two cores that have bfloat16; see the card."""
 
 WHOLE: Final = 0.25
@@ -176,7 +177,7 @@ def train(
     directory: Path,
     *,
     fold: int | None,
-    plan: AveragedPlan,
+    plan: StepPlan,
     canvases: CanvasPlan,
     note: str,
     measured: Mapping[str, Any] | None = None,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from models.contract import Label
-from models.training.averaged import AveragedPlan
 from models.training.frames import Clinical, FrameLesion, Her2, TrainingFrame
+from models.training.steps import StepPlan
 from models.us_segmentation.regions import box_of
 
 UNKNOWN = Clinical(age=None, stage=None, birads=None)
 
-SMALL = AveragedPlan(
+SMALL = StepPlan(
     steps=4,
     batch=4,
     learning_rate=1e-3,

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from models.errors import TrainingRefused
 from models.training import averaged as module
-from models.training.averaged import AveragedPlan, AveragedTraining
+from models.training.averaged import AveragedTraining
 from models.training.loop import CHECKPOINT, LOG
+from models.training.steps import StepPlan, made_in_order
 from tests.training.frame_builders import SMALL
 from tests.training.small_networks import one_thread
 
@@ -62,7 +63,7 @@ class Flat(nn.Sequential):
 
 
 def training(
-    directory: Path, plan: AveragedPlan = PLAN, *, source: Points | None = None, fixed: Mapping[str, Any] | None = None
+    directory: Path, plan: StepPlan = PLAN, *, source: Points | None = None, fixed: Mapping[str, Any] | None = None
 ) -> AveragedTraining[nn.Sequential, Tensor]:
     network = Flat(*small())
     given = {"data": "points"} if fixed is None else fixed
@@ -170,7 +171,8 @@ def test_a_run_is_not_taken_up_with_what_may_not_change(tmp_path: Path, change: 
 
 def test_other_processes_make_the_same_samples_in_order(tmp_path: Path) -> None:
     here, there = training(tmp_path / "a"), training(tmp_path / "b", replace(PLAN, workers=1))
-    for one, other in zip(here.batches(range(3, 6)), there.batches(range(3, 6)), strict=True):
+    made = [made_in_order(run._draw, range(3, 6), run.plan.workers) for run in (here, there)]
+    for one, other in zip(*made, strict=True):
         assert torch.equal(one, other)
 
 

@@ -161,7 +161,7 @@ def test_the_loss_falls_and_lesions_are_found(tmp_path: Path) -> None:
     )
     assert bundle == tmp_path / "us-segmentation"
     first, last = (sum(sum(one.values()) for one in some) / len(some) for some in (told[:5], told[-5:]))
-    assert last < 0.6 * first
+    assert last < 0.7 * first
     assert np.mean([one["dice"] for one in told[-5:]]) < np.mean([one["dice"] for one in told[:5]]) - 0.1
 
 
