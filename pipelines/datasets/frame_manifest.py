@@ -16,10 +16,7 @@ from models.contract import BoxPx, Label
 from models.training.frames import Clinical, Her2
 from pipelines.datasets.frame_rows import BIRADS, COLUMNS, REQUIRED_COLUMNS, FrameRow, parse_row
 from pipelines.datasets.rows import BOX_COLUMNS
-from pipelines.errors import ManifestInvalid
-
-Problem = tuple[int, str]
-"""Line, from 1, and what is wrong there."""
+from pipelines.datasets.tables import Problem, contradictions, read_table, refuse
 
 _BIRADS_NAMES: Final = {value: name.upper() for name, value in BIRADS.items()}
 
@@ -72,15 +69,19 @@ def read_frames(path: Path) -> tuple[FrameEntry, ...]:
     ManifestInvalid
         With every problem of every line, none of which repeats the contents of a cell.
     """
-    rows, problems = _rows(path)
+    rows, problems = read_table(
+        path,
+        parse_row,
+        columns=COLUMNS,
+        required=REQUIRED_COLUMNS,
+        a_row_for="each lesion and for each frame without any",
+    )
     by_frame: dict[Path, list[FrameRow]] = defaultdict(list)
     for row in rows:
         by_frame[row.path.resolve()].append(row)
     for of_one in by_frame.values():
-        problems += _frame_problems(of_one)
-    problems += _leakage(rows)
-    if problems:
-        raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in sorted(set(problems))))
+        problems += contradictions(of_one, image="frame", place="lesion")
+    refuse((*problems, *_leakage(rows)))
     return tuple(_entry(of_one) for of_one in by_frame.values())
 
 
@@ -95,49 +96,6 @@ def write_frames(path: Path, frames: Iterable[FrameEntry]) -> None:
         writer.writeheader()
         for frame in frames:
             writer.writerows(_cells(frame, folder))
-
-
-def _rows(path: Path) -> tuple[list[FrameRow], list[Problem]]:
-    """Every row that can be read on its own, and the problems of the others."""
-    rows: list[FrameRow] = []
-    problems: list[Problem] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="")
-            names = tuple(reader.fieldnames or ())
-            if any(name not in COLUMNS for name in names) or any(names.count(name) != 1 for name in REQUIRED_COLUMNS):
-                problems.append((1, f"the columns are {', '.join(COLUMNS)}; all but the first two may be absent"))
-            problems += [(1, f"column {name} is there twice") for name in COLUMNS if names.count(name) > 1]
-            for values in reader if not problems else ():
-                row, found = parse_row(reader.line_num, values, path.absolute().parent)
-                if "" in values:
-                    found = (*found, "more cells than columns: put a path with a comma in double quotes")
-                problems += [(reader.line_num, text) for text in found]
-                rows += [row] if row is not None else []
-    except OSError as error:
-        raise ManifestInvalid((f"the file cannot be read ({type(error).__name__})",)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestInvalid(("the file is no CSV in UTF-8: save it as such",)) from error
-    if not rows and not problems:
-        raise ManifestInvalid(("the file has no rows: write one for each lesion and for each frame without any",))
-    return rows, problems
-
-
-def _frame_problems(rows: Sequence[FrameRow]) -> Iterator[Problem]:
-    """What does not go together in the rows of one frame."""
-    first = rows[0]
-    lesions: dict[object, int] = {}
-    for row in rows:
-        for column, value in row.of_frame.items():
-            if value != first.of_frame[column]:
-                yield row.line, f"{column} differs from line {first.line}, which is of the same frame: make them equal"
-        lesion = (row.mask, row.box_px)
-        if lesion in lesions:
-            what = "this lesion" if row.has_lesion else "this frame without a lesion"
-            yield row.line, f"{what} is already in line {lesions[lesion]}: remove one of the two"
-        lesions.setdefault(lesion, row.line)
-    if (None, None) in lesions and len(lesions) > 1:
-        yield lesions[None, None], "no lesion in a frame that has one in another line: remove this line"
 
 
 def _leakage(rows: Iterable[FrameRow]) -> Iterator[Problem]:

@@ -56,7 +56,12 @@ class FrameRow:
         return self.mask is not None or self.box_px is not None
 
     @property
-    def of_frame(self) -> dict[str, object]:
+    def place(self) -> tuple[Path | None, BoxPx | None] | None:
+        """Where the lesion is: its mask or its box; None in a row without one."""
+        return (self.mask, self.box_px) if self.has_lesion else None
+
+    @property
+    def of_image(self) -> dict[str, object]:
         """What all rows of a frame must agree on, by column."""
         return {
             "patient": self.patient,

@@ -107,7 +107,7 @@ def test_rows_of_one_frame_must_agree(folder: Path) -> None:
         folder, row(mask="mask.png"), row(x0=1, y0=1, x1=5, y1=5, spacing_mm=0.1)
     )
     assert "this lesion is already in line 2" in problems(folder, row(mask="mask.png"), row(mask="mask.png"))
-    assert "no lesion in a frame that has one" in problems(folder, row(mask="mask.png"), row())
+    assert "no lesion, but this frame has one" in problems(folder, row(mask="mask.png"), row())
 
 
 def test_one_patient_in_two_folds_is_leakage(folder: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,13 @@ import pytest
 from models import registry
 from models.training import us_rois
 from models.training.us_segmentation import CanvasPlan
-from node import cli, commands_ultrasound
+from node import commands_ultrasound
 from node.commands_ultrasound import roi_plan, segmentation_plan
 from pipelines.datasets.frame_manifest import read_frames, write_frames
+from tests.commands import Run, runner
 from tests.datasets.builders import write_rows
 from tests.datasets.frame_builders import disc, entry, lesion, published_busi, save, tissue, with_lesion
 from tests.training.small_networks import one_thread
-
-
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -38,18 +28,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     monkeypatch.setattr(registry, "_resident", {})
     monkeypatch.setattr(commands_ultrasound, "CanvasPlan", lambda: CanvasPlan(canvas_px=48, coarse_px=32, source_px=64))
 
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mammonode", *map(str, arguments)])
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return Ran(status=int(str(status)), out=captured.out, err=captured.err)
-
     with one_thread():
-        yield call
+        yield runner(monkeypatch, capsys)
 
 
 SHORT = ("--steps", 2, "--batch", 2, "--workers", 0, "--device", "cpu", "--precision", "float32")
