@@ -18,6 +18,9 @@ PIPELINES: Final[dict[str, str]] = {
 }
 """Name to ``"module:class"``; the class is made without arguments and implements `pipelines.contract.Pipeline`."""
 
+OPEN_ENDED: Final = frozenset({"ultrasound"})
+"""Pipelines whose studies have no required views: they are complete when nothing more has come for a while."""
+
 REASONS: Final = ("pipelines.reasons", "pipelines.ultrasound.reasons")
 """Modules whose constants are the reasons that pipelines give."""
 

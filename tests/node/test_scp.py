@@ -188,6 +188,8 @@ def test_ultrasound_goes_to_its_pipeline_and_counts_as_no_view_so_that_quiet_tim
     assert node.store(content, f"{STUDY}.1", sop_class=UltrasoundImageStorage) == 0x0000
     (event,) = node.ledger.history(STUDY)
     assert (event.detail["view"], event.detail["routed_to"]) == (None, "ultrasound")
+    (instance,) = node.ledger.study_state(STUDY).instances
+    assert instance.is_open_ended
 
 
 @pytest.mark.parametrize(
