@@ -10,12 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.predictor import Segmenter
 from pipelines.contract import AnalysisOptions, Lesion, Reason
 from pipelines.instances import Instance
 from pipelines.outcomes import EXPLAINED_ERRORS, explained
 from pipelines.reporting import ImageResult
 from pipelines.ultrasound import reasons
-from pipelines.ultrasound.frames import UltrasoundFrame, frames
+from pipelines.ultrasound.frames import frames
 from pipelines.ultrasound.header import UltrasoundHeader
 from pipelines.ultrasound.lesions import FoundLesions, find_lesions
 from pipelines.ultrasound.networks import Networks
@@ -27,13 +28,7 @@ UNREMARKABLE: Final = frozenset({reasons.NOT_A_PICTURE, reasons.REGION_WITHIN_AN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """A frame with its lesions, as pictures show it.
-
-    Attributes
-    ----------
-    gravity : tuple of float
-        Of the gravest lesion: its malignancy and its score; less than any for a frame without one.
-    """
+    """A frame with a lesion, as pictures show it; `gravity` is that of its gravest lesion."""
 
     number: int
     gravity: tuple[float, float]
@@ -52,11 +47,16 @@ def analyse_image(
         plan = plan_frames(instance.path, instance.header)
         if plan.reason is not None:
             return replace(result, reason=plan.reason)
-        result = replace(result, display_frame=_first_frame(plan), display_spacing_mm=_spacing_mm(plan))
-        if networks.segmenter.network is None:
-            display = _first_display(instance, plan) if options.draws else None
-            return replace(result, reason=networks.segmenter.unavailable, display=display)
-        return _with_networks(result, plan, networks, options, clock)
+        result = replace(
+            result,
+            display=_first_display(instance, plan) if options.draws else None,
+            display_frame=_first_frame(plan),
+            display_spacing_mm=_spacing_mm(plan),
+        )
+        segmenter = networks.segmenter.network
+        if segmenter is None:
+            return replace(result, reason=networks.segmenter.unavailable)
+        return _with_networks(result, plan, segmenter, networks, options=options, clock=clock)
     except EXPLAINED_ERRORS as error:
         outcome, reason = explained(error)
         return replace(result, outcome=outcome, reason=reason)
@@ -65,22 +65,39 @@ def analyse_image(
 def _with_networks(
     result: ImageResult,
     plan: FramePlan,
+    segmenter: Segmenter,
     networks: Networks,
+    *,
     options: AnalysisOptions,
     clock: Callable[[], float],
 ) -> ImageResult:
-    """Run the networks over the planned frames; the picture of the gravest one is kept."""
+    """Run the networks over the planned frames; the gravest one takes the place of the first as what is shown."""
     lesions: list[Lesion] = []
-    shown: _Shown | None = None
+    gravest: _Shown | None = None
     models_s = 0.0
     for number, pictures in groupby(frames(result.instance.path, plan), key=lambda picture: picture.frame_number):
+        found: list[FoundLesions] = []
         for picture in pictures:
             started_s = clock()
-            found = _of_picture(picture, networks, options)
+            found.append(
+                find_lesions(
+                    picture, segmenter, networks, min_score=options.min_score, with_activation=options.shows_heat
+                )
+            )
             models_s += clock() - started_s
-            lesions.extend(found.lesions)
-            if options.draws:
-                shown = _graver(shown, _shown(number, picture, found))
+            display = picture.display
+        of_frame = [lesion for one in found for lesion in one.lesions]
+        lesions.extend(of_frame)
+        if options.draws and of_frame:
+            shown = _Shown(number=number, gravity=_gravity(of_frame), display=display, activation=_highest(found))
+            gravest = shown if gravest is None or shown.gravity > gravest.gravity else gravest
+    if gravest is not None:
+        result = replace(
+            result,
+            display=gravest.display,
+            activation=gravest.activation,
+            display_frame=None if result.display_frame is None else gravest.number,
+        )
     malignancies = [lesion.malignancy for lesion in lesions]
     known = [malignancy for malignancy in malignancies if malignancy is not None]
     return replace(
@@ -89,39 +106,21 @@ def _with_networks(
         reason=_left_out(plan),
         lesions=tuple(lesions),
         malignancy=max(known, default=0.0) if len(known) == len(malignancies) else None,
-        display=None if shown is None else shown.display,
-        activation=None if shown is None else shown.activation,
-        display_frame=result.display_frame if shown is None or result.display_frame is None else shown.number,
         detector=networks.segmenter.identity.name,
         classifier=networks.malignancy.identity.name if networks.malignancy.network is not None else "",
         models_s=models_s,
     )
 
 
-def _of_picture(picture: UltrasoundFrame, networks: Networks, options: AnalysisOptions) -> FoundLesions:
-    segmenter = networks.segmenter.network
-    if segmenter is None:  # asked for before any picture is decoded
-        raise ValueError("no segmenter")
-    return find_lesions(picture, segmenter, networks, min_score=options.min_score, with_activation=options.shows_heat)
+def _gravity(lesions: Iterable[Lesion]) -> tuple[float, float]:
+    """Malignancy and score of the gravest lesion."""
+    return max((lesion.malignancy or 0.0, lesion.score) for lesion in lesions)
 
 
-def _shown(number: int, picture: UltrasoundFrame, found: FoundLesions) -> _Shown:
-    gravity = max((((lesion.malignancy or 0.0), lesion.score) for lesion in found.lesions), default=(-1.0, -1.0))
-    return _Shown(number=number, gravity=gravity, display=picture.display, activation=found.activation)
-
-
-def _graver(before: _Shown | None, now: _Shown) -> _Shown:
-    """The graver of two frames, the first of equal ones; two pictures of one frame become one."""
-    if before is None:
-        return now
-    if before.number != now.number:
-        return now if now.gravity > before.gravity else before
-    heat = [activation for activation in (before.activation, now.activation) if activation is not None]
-    return replace(
-        before,
-        gravity=max(before.gravity, now.gravity),
-        activation=np.maximum.reduce(heat) if heat else None,
-    )
+def _highest(found: Iterable[FoundLesions]) -> NDArray[np.float32] | None:
+    """The activations of all pictures of a frame, where they overlap the highest; None when there is none."""
+    heat = [one.activation for one in found if one.activation is not None]
+    return np.maximum.reduce(heat) if heat else None
 
 
 def _first_frame(plan: FramePlan) -> int | None:
@@ -143,9 +142,7 @@ def _left_out(plan: FramePlan) -> Reason | None:
     """What of an analysed object was not looked at: frames of a cine, regions of other modes."""
     said = []
     if plan.header.frames > len(plan.frame_numbers):
-        said.append(
-            f"{len(plan.frame_numbers)} of {plan.header.frames} frames were looked at, of those that are alike one"
-        )
+        said.append(f"{len(plan.frame_numbers)} of {plan.header.frames} frames were looked at")
     said += [f"a region not analysed: {reason.text}" for reason in _reasons(planned.reason for planned in plan.regions)]
     return reasons.part_not_analysed(said) if said else None
 

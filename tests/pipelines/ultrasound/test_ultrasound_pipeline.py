@@ -19,7 +19,7 @@ from pipelines.ultrasound.lesions import lay_activation
 from pipelines.ultrasound.pipeline import UltrasoundPipeline
 from sr_templates.contract import ResultObject, ResultVariant, StudyReport, plain_variants
 from tests.factories import small_dose_sr
-from tests.pipelines.ultrasound.screens import PICTURE, region, screen, with_flow, write
+from tests.pipelines.ultrasound.screens import PICTURE, region, screen, speckle, with_flow, write
 from tests.pipelines.ultrasound.stand_ins import (
     DarkSegmenter,
     KnownClassifier,
@@ -222,9 +222,7 @@ def test_a_cine_without_a_lesion_shows_its_first_frame(tmp_path: Path) -> None:
 def test_what_of_a_long_cine_was_not_looked_at_is_told(tmp_path: Path) -> None:
     (image,) = analysed(cine(tmp_path, discs=(1,), frames=14)).images
     assert image.outcome == "analysed"
-    assert image.reason == Reason(
-        code="part_not_analysed", text="12 of 14 frames were looked at, of those that are alike one"
-    )
+    assert image.reason == Reason(code="part_not_analysed", text="12 of 14 frames were looked at")
 
 
 def test_a_region_of_another_mode_is_told_beside_what_was_analysed(tmp_path: Path) -> None:
@@ -258,6 +256,25 @@ def test_what_is_not_analysed_says_why(tmp_path: Path, elements: dict[str, Any],
     assert len(recorder.reports[0].images) == 1
 
 
+def test_two_pictures_of_one_frame_are_one_picture_with_both_lesions(tmp_path: Path) -> None:
+    halves = [(20, 60, 300, 420), (340, 60, 620, 420)]
+    grey = np.zeros((480, 640), dtype=np.uint8)
+    for number, (x0, y0, x1, y1) in enumerate(halves):
+        grey[y0:y1, x0:x1] = speckle(y1 - y0, x1 - x0, seed=number)
+        grey = with_disc(grey, ((x0 + x1) / 2, 240.0), 30.0)
+    scales = [(0.01, 0.01), (0.02, 0.02)]
+    regions = [region(box, delta_cm=delta_cm) for box, delta_cm in zip(halves, scales, strict=True)]
+    recorder = Recorder()
+    result = analysed(write(tmp_path / "us.dcm", grey, regions=regions), recorder=recorder)
+    left, right = result.images[0].lesions
+    assert (left.box_px[0], right.box_px[0]) == pytest.approx((130, 450), abs=1)
+    assert (left.long_axis_mm, right.long_axis_mm) == pytest.approx((6.0, 12.0), rel=0.03)
+    (image,) = recorder.reports[0].images
+    assert image.display_spacing_mm is None  # no bar of millimetres fits both
+    assert image.activation is not None
+    assert image.activation[250, 170] > 0.5 and image.activation[250, 490] > 0.5
+
+
 def test_colour_in_the_pixels_is_seen_whatever_the_header_says(tmp_path: Path) -> None:
     path = write(tmp_path / "us.dcm", with_flow(screen()), regions=[region(TISSUE)])
     (image,) = analysed(path).images
@@ -277,6 +294,7 @@ def test_one_failure_does_not_stop_the_study(tmp_path: Path, error: Exception, c
     models = KnownModels(segmenter=DarkSegmenter(raises=(error,)))
     result = analysed(*paths, models=models, recorder=recorder)
     assert sorted(image.outcome for image in result.images) == ["analysed", "failed"]
+    assert all(image.display is not None for image in recorder.reports[0].images)
     (why,) = [image.reason.code for image in result.images if image.reason]
     assert (why, result.outcome, recorder.reports[0].algorithms[0].status) == (code, "analysed", "partially_succeeded")
 
