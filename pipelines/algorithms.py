@@ -8,7 +8,7 @@ from typing import Literal
 from models.contract import ModelIdentity
 from pipelines import reasons
 from pipelines.contract import Reason
-from pipelines.reporting import ImageResult
+from pipelines.image_result import ImageResult
 from sr_templates.contract import AlgorithmStatus, ReportedAlgorithm
 
 Task = Literal["detection", "classification"]

@@ -9,7 +9,7 @@ from models.errors import DeviceOutOfMemory, ModelError
 from pipelines import reasons
 from pipelines.contract import Reason
 from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
-from pipelines.reporting import ImageResult
+from pipelines.image_result import ImageResult
 from sr_templates.contract import Outcome
 
 ERROR_TABLE: Final[tuple[tuple[type[Exception], Outcome, Callable[[Exception], Reason]], ...]] = (

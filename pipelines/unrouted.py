@@ -7,8 +7,9 @@ from typing import Final
 from pipelines import reasons
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
 from pipelines.headers import MammogramHeader, describe_mammogram, unfit_reason
+from pipelines.image_result import Conclusion, ImageResult
 from pipelines.instances import Instance, read_instances
-from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish, limited
+from pipelines.reporting import ObjectMaker, failed_images, failure, finish, limited
 from sr_templates.contract import ResultKind
 from sr_templates.registry import make_objects
 

@@ -18,6 +18,7 @@ from pipelines.algorithms import failed_algorithm, reported_algorithm
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
 from pipelines.coordinates import FrameTransform, plan_transform
 from pipelines.headers import MammogramHeader, describe_mammogram, unfit_reason
+from pipelines.image_result import Conclusion, ImageResult
 from pipelines.instances import Instance, read_instances
 from pipelines.mammography.breast_rule import image_malignancy
 from pipelines.mammography.breasts import assess_breasts
@@ -25,7 +26,7 @@ from pipelines.mammography.networks import Models, Networks
 from pipelines.networks import Available
 from pipelines.outcomes import EXPLAINED_ERRORS, explained, study_outcome
 from pipelines.pixels import StandardImage, decode, standardise
-from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish
+from pipelines.reporting import ObjectMaker, failed_images, failure, finish
 from sr_templates.registry import make_objects
 
 

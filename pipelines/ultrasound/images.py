@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from models.predictor import Segmenter
 from pipelines.contract import AnalysisOptions, Lesion, Reason
+from pipelines.image_result import ImageResult
 from pipelines.instances import Instance
 from pipelines.outcomes import EXPLAINED_ERRORS, explained
-from pipelines.reporting import ImageResult
 from pipelines.ultrasound import reasons
 from pipelines.ultrasound.frames import frames
 from pipelines.ultrasound.header import UltrasoundHeader

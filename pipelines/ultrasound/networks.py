@@ -10,8 +10,8 @@ from models.contract import ModelIdentity
 from models.predictor import LesionClassifier, Segmenter
 from pipelines.algorithms import Task, failed_algorithm, reported_algorithm
 from pipelines.contract import AnalysisOptions, Reason
+from pipelines.image_result import ImageResult
 from pipelines.networks import Available, Catalogue, at_threshold, available, identity_of, warm_up
-from pipelines.reporting import ImageResult
 from sr_templates.contract import ReportedAlgorithm
 
 SEGMENTER: Final = "us-segmentation"

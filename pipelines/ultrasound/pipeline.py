@@ -14,9 +14,10 @@ from pydicom import Dataset
 
 from models import registry
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
+from pipelines.image_result import Conclusion
 from pipelines.instances import Instance, read_instances
 from pipelines.outcomes import study_outcome
-from pipelines.reporting import Conclusion, ObjectMaker, failed_images, failure, finish, limited
+from pipelines.reporting import ObjectMaker, failed_images, failure, finish, limited
 from pipelines.ultrasound.fitness import unfit_reason
 from pipelines.ultrasound.header import UltrasoundHeader, describe_ultrasound
 from pipelines.ultrasound.images import analyse_image
