@@ -127,7 +127,7 @@ def simplified(points: Points, tolerance_px: float) -> Points:
     """Leave out points of a closed outline that lie within `tolerance_px` of the line between those that stay.
 
     Douglas and Peucker, Cartographica 10 (1973) 112, on the two halves between the first point and the farthest from
-    it.
+    it. An outline so small that no area would be left of it stays as it is.
     """
     if len(points) < 4:
         return points
@@ -136,7 +136,8 @@ def simplified(points: Points, tolerance_px: float) -> Points:
         return points[:1]
     closed = np.vstack([points, points[:1]])
     kept = {0, far} | _kept(closed, 0, far, tolerance_px) | _kept(closed, far, len(points), tolerance_px)
-    return points[sorted(index for index in kept if index < len(points))]
+    left = sorted(index for index in kept if index < len(points))
+    return points[left] if len(left) > 2 else points
 
 
 def _is_border(filled: Mask, corner: tuple[int, int], direction: tuple[int, int]) -> bool:

@@ -130,6 +130,15 @@ def test_a_simplified_outline_stays_within_the_tolerance_and_has_few_points() ->
         assert min(off) < 0.76
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 2), (1, 9), (3, 3)])
+def test_a_simplified_outline_of_the_smallest_region_has_an_area(shape: tuple[int, int]) -> None:
+    mask = np.zeros((20, 20), dtype=np.bool_)
+    mask[5 : 5 + shape[0], 7 : 7 + shape[1]] = True
+    few = simplified(outline(mask), 0.75)
+    assert len(few) >= 3
+    assert enclosed(few) > 0
+
+
 def _distance(point: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     line = other - one
     share = np.clip(np.dot(point - one, line) / np.dot(line, line), 0, 1)
