@@ -48,8 +48,9 @@ format: dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# One thread a network: two test processes with networks on all cores would wait for each other.
 test: dev peers ## every test; PYTEST_ARGS="tests/node -k settings" for some
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: dev peers ## the figures of the README, measured here
 	$(BIN)/python tests/benchmarks/run.py

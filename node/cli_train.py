@@ -127,10 +127,10 @@ def sppnet(
     *,
     data: DataOption,
     out: OutOption,
-    steps: Annotated[int, typer.Option(min=1, help="In all; a step is one batch of crops, or of whole images.")] = 4000,
-    batch: Annotated[int, typer.Option(min=2, help="Crops of 25.6 mm a step; of larger ones, fewer.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="In all; a step is one batch of crops, or of whole images.")] = 3000,
+    batch: Annotated[int, typer.Option(min=2, help="Crops of 12.8 mm a step; of larger ones, fewer.")] = 24,
     whole: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of whole images in the second half of the steps.")
+        float, typer.Option(min=0.0, max=1.0, help="Share of whole images in the last three tenths of the steps.")
     ] = 0.1,
     seed: SeedOption = 1,
     device: DeviceOption = "auto",

@@ -63,7 +63,7 @@ def train_fpnnet(
 ) -> None:
     """Train FPNNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
     out.mkdir(parents=True, exist_ok=True)
-    data = _data(manifest, out, medium, phantoms)
+    data = training_data(manifest, out, medium, phantoms)
     crops = CropPlan() if distractors else CropPlan(distractors=0.0)
     gate_plan = GatePlan(steps=max(1, round(GATE_SHARE * plan.steps)))
     with (
@@ -93,8 +93,11 @@ def train_fpnnet(
     )
 
 
-def _data(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> TrainingData:
-    """Images and phantoms; of films only, there are no phantoms, which are images of a digital detector."""
+def training_data(manifest: Path, out: Path, medium: Medium | None, phantoms: int) -> TrainingData:
+    """Images of a manifest, and phantoms; with films only no phantoms, which are images of a digital detector.
+
+    Images that are too many for the memory are kept in ``out/images``.
+    """
     wanted = 0 if medium == "film" else phantoms
     splits = load_splits(manifest, medium=medium, cache=out / "images", phantoms=wanted > 0, progress=shown)
     if not any(image.plantable for image in splits.val):
@@ -234,7 +237,7 @@ def train_fpnnet_backbone(
     """Train FPNNet's backbone on patches and say where it is; likewise."""
     from models.training.backbone import NAME, WEIGHTS_FILE, train_backbone  # noqa: PLC0415  needs scikit-learn
 
-    data = _data(manifest, out, medium, phantoms)
+    data = training_data(manifest, out, medium, phantoms)
     _run_classifier(
         lambda tell, until: train_backbone(data, out, plan=plan, distractors=distractors, tell=tell, until=until),
         out,
@@ -259,7 +262,7 @@ def train_sppnet(
     """Train SPPNet and say where its bundle is; ends with status 3 when it was stopped before its last step."""
     from models.training.sppnet import train as train_classifier  # noqa: PLC0415  needs scikit-learn
 
-    data = _data(manifest, out, medium, phantoms)
+    data = training_data(manifest, out, medium, phantoms)
     _run_classifier(
         lambda tell, until: train_classifier(
             data, out, plan=plan, samples=SamplePlan(whole=whole), start=start, tell=tell, until=until

@@ -39,6 +39,9 @@ class SamplePlan:
     ----------
     sides_px : tuple of int
         Least and greatest side of a crop at `spacing_mm`.
+    large_from : float
+        Share of all steps after which crops of more than the least side begin. From random weights nothing is learned
+        on large ones: what tells the classes apart is a hundredth of the picture, and a step has but two of them.
     spacing_mm : float
         The network's canonical spacing.
     whole : float
@@ -53,10 +56,11 @@ class SamplePlan:
         A crop is taken larger than its side by a factor between these, and shrunk; a whole image is shrunk likewise.
     """
 
-    sides_px: tuple[int, int] = (256, 640)
+    sides_px: tuple[int, int] = (128, 640)
+    large_from: float = 0.6
     spacing_mm: float = 0.1
     whole: float = 0.1
-    whole_from: float = 0.5
+    whole_from: float = 0.7
     whole_images: int = 2
     real: float = 0.5
     scales: tuple[float, float] = (0.87, 1.15)
@@ -115,6 +119,7 @@ class CalcifiedSamples:
             whole = (self._sample(rng, LABELS[(first + place) % 2], None) for place in range(plan.whole_images))
             return Batch(samples=tuple(whole), alone=True)
         least, greatest = plan.sides_px
+        greatest = greatest if step >= plan.large_from * self.steps else least
         side = least + SIDE_STEP_PX * int(rng.integers((greatest - least) // SIDE_STEP_PX + 1))
         count = max(2, 2 * round(self.batch * (least / side) ** 2 / 2))
         crops = (self._sample(rng, LABELS[(first + place) % 2], side) for place in range(count))

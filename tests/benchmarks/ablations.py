@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 from tqdm import tqdm
@@ -33,9 +33,9 @@ from models.training.loop import arithmetic
 from models.training.phantoms import phantom_images
 from models.training.planted_views import planted_pairs
 from models.training.validation import ValidationView, all_scores, lesion_scores, score_above, view_of, views_of
+from node.commands_train import training_data
 from pipelines.datasets.images import load_image
 from pipelines.datasets.manifest import read_manifest
-from pipelines.training import load_splits
 
 PHANTOMS: Final = 10
 TEST_PHANTOMS: Final = 4
@@ -44,8 +44,6 @@ RATES: Final = (1.0, 2.0)
 
 SEED: Final = 1
 TEST_SEED: Final = 20231118
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +145,7 @@ def _measured(
     if result.exists():
         return dict(json.loads(result.read_text()))
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = 0 if variant.medium == "film" else PHANTOMS
-    splits = load_splits(
-        options.data, medium=variant.medium, cache=folder / "images", phantoms=wanted > 0, progress=_shown
-    )
-    data = TrainingData(
-        train=splits.train,
-        val=splits.val,
-        phantoms=phantom_images(wanted, "train"),
-        val_phantoms=phantom_images(wanted // 5, "val"),
-        note=splits.note,
-    )
+    data = training_data(options.data, folder, variant.medium, PHANTOMS)
     network = _run(variant, data, folder, options).averaged()
     device = torch.device(options.device)
     with arithmetic(device, "bfloat16"):
@@ -204,10 +192,6 @@ def _a_few(data: TrainingData) -> tuple[ValidationView, ...]:
     """A run validates at its end, but nothing is chosen here: two views will do."""
     images: Sequence[TrainingImage] = [image for image in (*data.val, *data.val_phantoms) if image.plantable][:1]
     return views_of(planted_pairs(images, SEED), 0.1, normals=True)
-
-
-def _shown(items: Iterable[Item], count: int, doing: str) -> Iterable[Item]:
-    return tqdm(items, total=count, desc=doing)
 
 
 def _tell(bar: tqdm, step: int) -> None:  # type: ignore[type-arg]  # tqdm's items do not matter here

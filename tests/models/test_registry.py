@@ -95,7 +95,7 @@ def test_a_bundle_has_its_parts_and_its_card_says_which_weights_there_are(name: 
     assert metadata["weights"]["file"] == "model.safetensors"
     card = (folder / "README.md").read_text()
     digest = metadata["weights"]["sha256"]
-    assert (digest or "No trained weights exist yet") in card and metadata["version"] in card
+    assert (digest or "No weights ship") in card and metadata["version"] in card
     assert (folder / "models" / "model.safetensors").exists() is (digest is not None)
 
 

@@ -16,7 +16,7 @@ from models.training.contract import TrainingImage, TruthBox
 from models.training.samples import Batch, varied
 from tests.training.builders import tissue_image
 
-PLAN = SamplePlan(sides_px=(64, 128), whole=0.0)
+PLAN = SamplePlan(sides_px=(64, 128), whole=0.0, large_from=0.0)
 NORMALS = [tissue_image(200, 180, name=f"normal {number}", seed=number) for number in range(2)]
 
 
@@ -98,6 +98,12 @@ def test_distractors_are_drawn_by_a_lot_that_does_not_know_the_class(monkeypatch
     for label in ("benign", "malignant"):
         calcified.plant_whole(NORMALS[0], np.random.default_rng(5), label)
     assert drawn[0] == drawn[1]
+
+
+def test_large_crops_come_in_the_later_part() -> None:
+    samples = source(NORMALS, replace(PLAN, large_from=0.5))
+    sides = [samples.draw(step).samples[0].pixels.shape[0] for step in range(10)]
+    assert set(sides[:5]) == {64} and max(sides[5:]) > 64
 
 
 def test_whole_images_come_in_the_later_part_and_go_alone() -> None:
