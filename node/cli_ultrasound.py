@@ -54,8 +54,11 @@ def train_us_segmentation(
     data: FramesOption,
     out: OutOption,
     fold: FoldOption = "all",
-    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 3000,
+    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 2000,
     batch: Annotated[int, typer.Option(min=2, help="Frames a step.")] = 8,
+    start: Annotated[
+        Literal["imagenet", "random"], typer.Option(help="Weights that the encoder begins with.")
+    ] = "imagenet",
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -67,7 +70,7 @@ def train_us_segmentation(
     from node.commands_ultrasound import segmentation_plan, train_segmentation  # noqa: PLC0415  --help stays quick
 
     plan = segmentation_plan(steps=steps, batch=batch, seed=seed, device=device, precision=precision, workers=workers)
-    train_segmentation(data, out, fold=fold, plan=plan, minutes=minutes)
+    train_segmentation(data, out, fold=fold, plan=plan, start=start, minutes=minutes)
 
 
 def train_us_malignancy(

@@ -19,7 +19,7 @@ from models.training.fold_bundles import run_dir_of, weights_dir_of
 from models.training.loop import Precision
 from models.training.steps import StepPlan, Tell
 from models.training.us_rois import RoiModel, RoiPlan
-from models.training.us_segmentation import CanvasPlan
+from models.training.us_segmentation import CanvasPlan, Start
 from node.commands_evaluate_ultrasound import Folds, roi_evaluation, segmentation_evaluation
 from node.commands_train import CannotTrain, device_of, shown, stopping
 from pipelines.datasets.frame_images import LoadedFrames, load_frames
@@ -49,7 +49,9 @@ def roi_plan(
     )
 
 
-def train_segmentation(manifest: Path, out: Path, *, fold: str, plan: StepPlan, minutes: float | None) -> None:
+def train_segmentation(
+    manifest: Path, out: Path, *, fold: str, plan: StepPlan, start: Start, minutes: float | None
+) -> None:
     """Train us-segmentation and say where its bundles are; ends with status 3 when it was stopped early."""
 
     def one(
@@ -61,6 +63,7 @@ def train_segmentation(manifest: Path, out: Path, *, fold: str, plan: StepPlan, 
             fold=of,
             plan=plan,
             canvases=CanvasPlan(),
+            start=start,
             note=data.note,
             measured=figures,
             tell=tell,

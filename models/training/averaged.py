@@ -44,6 +44,8 @@ class AveragedTraining(SteppedTraining[Network, Drawn]):
         What else may not change when the run is taken up again: the data, how samples are drawn.
     directory : pathlib.Path
         For the checkpoint and the log; a run that is there already is taken up again.
+    rate_of : callable
+        Given the name of a weight; returns what the learning rate is multiplied with for it.
 
     Raises
     ------
@@ -63,10 +65,11 @@ class AveragedTraining(SteppedTraining[Network, Drawn]):
         plan: StepPlan,
         fixed: Mapping[str, Any],
         directory: Path,
+        rate_of: Callable[[str], float] = lambda name: 1.0,
     ) -> None:
         self._source, self._losses = source, losses
         self._sums: dict[str, float] = {}
-        parameters = _groups(network, plan.weight_decay)
+        parameters = _groups(network, plan.weight_decay, rate_of)
         super().__init__(network, parameters, plan=plan, fixed=fixed, directory=directory)
 
     def halved(self) -> dict[str, Tensor]:
@@ -97,8 +100,12 @@ class AveragedTraining(SteppedTraining[Network, Drawn]):
         self._sums = dict(content["sums"])
 
 
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters that decay, and those that do not."""
-    matrices = [value for value in network.parameters() if value.ndim > 1]
-    vectors = [value for value in network.parameters() if value.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def _groups(network: nn.Module, weight_decay: float, rate_of: Callable[[str], float]) -> list[dict[str, Any]]:
+    """Parameters by what their learning rate is multiplied with, those that decay apart from those that do not."""
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, value in network.named_parameters():
+        groups.setdefault((rate_of(name), value.ndim > 1), []).append(value)
+    return [
+        {"params": values, "weight_decay": weight_decay if decays else 0.0, "rate": rate}
+        for (rate, decays), values in groups.items()
+    ]

@@ -19,6 +19,9 @@ from models.weights import VerifiedWeights
 
 WARM_UP_SHAPE = (64, 80)
 
+SIDES_BESIDE_PX: Final = (-32, 0, 32)
+"""A frame is laid on canvases of these sides more than that of the training's, and the mean is taken."""
+
 FAINTEST: Final = 0.1
 """Where no pixel is surer than 0.2, nothing is outlined but what reaches this."""
 
@@ -26,7 +29,8 @@ FAINTEST: Final = 0.1
 class SegmentationPredictor:
     """us-segmentation, resident on a device; see `models.predictor.Segmenter`.
 
-    A frame is looked at twice, as it is and mirrored, and the mean is taken: left and right mean nothing in a frame.
+    A frame is looked at in three sizes, as it is and mirrored, and the mean is taken: left and right mean nothing in a
+    frame, and a lesion of any size is a lesion.
 
     A pixel belongs to a lesion from ``mask_threshold`` on, or from half of the highest probability of the frame where
     that is less: the lesion score says whether there is a lesion, and the outline of a faint one is where it is
@@ -48,7 +52,7 @@ class SegmentationPredictor:
     def __init__(
         self, network: SegmentationNetwork, metadata: Metadata, *, weights_sha256: str | None, device: str
     ) -> None:
-        self._canvas_px = network.canvas_px
+        self._sides_px = [network.canvas_px + more for more in SIDES_BESIDE_PX if network.canvas_px + more > 0]
         self._resident = Resident(network, device)
         self._metadata = metadata
         self.identity = metadata.identity(weights_sha256)
@@ -70,18 +74,22 @@ class SegmentationPredictor:
         if min_score is not None and not 0.0 <= min_score <= 1.0:
             raise ValueError(f"min_score is a probability, not {min_score}")
         pixels = checked_grey(frame.pixels)
-        box = letterbox((pixels.shape[0], pixels.shape[1]), self._canvas_px)
-        canvas = torch.from_numpy(box.to_canvas(pixels))
+        boxes = [letterbox((pixels.shape[0], pixels.shape[1]), side_px) for side_px in self._sides_px]
+        canvases = [torch.from_numpy(box.to_canvas(pixels)) for box in boxes]
 
-        def attempt(network: SegmentationNetwork, device: torch.device) -> tuple[torch.Tensor, float]:
-            with quick_arithmetic(device):
-                masks, lesion = network(torch.stack([canvas, canvas.flip(1)]).to(device))
-            probabilities = masks.float().sigmoid()
-            mean = (probabilities[0] + probabilities[1].flip(1)) / 2
-            return mean.cpu(), float(lesion.float().sigmoid().mean())
+        def attempt(network: SegmentationNetwork, device: torch.device) -> tuple[list[torch.Tensor], float]:
+            on_canvases, lesions = [], []
+            for canvas in canvases:
+                with quick_arithmetic(device):
+                    masks, lesion = network(torch.stack([canvas, canvas.flip(1)]).to(device))
+                probabilities = masks.float().sigmoid()
+                on_canvases.append(((probabilities[0] + probabilities[1].flip(1)) / 2).cpu())
+                lesions.append(float(lesion.float().sigmoid().mean()))
+            return on_canvases, sum(lesions) / len(lesions)
 
-        (on_canvas, lesion_score), device = self._resident.run(attempt)
-        probability = np.clip(box.to_frame(on_canvas.numpy()), 0.0, 1.0)
+        (on_canvases, lesion_score), device = self._resident.run(attempt)
+        on_frame = [box.to_frame(canvas.numpy()) for box, canvas in zip(boxes, on_canvases, strict=True)]
+        probability = np.clip(np.mean(on_frame, axis=0, dtype=np.float32), 0.0, 1.0)
         point = self.identity_at(min_score).operating_point
         threshold = min(point["mask_threshold"], max(FAINTEST, float(probability.max()) / 2))
         regions, mask = regions_of(probability, threshold, frame.spacing_mm)
