@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
-from monai.networks.blocks.encoder import BaseEncoder
 from monai.networks.blocks.activation import MemoryEfficientSwish
+from monai.networks.blocks.encoder import BaseEncoder
 from monai.networks.nets.efficientnet import EfficientNet
 from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import Tensor, nn

@@ -26,7 +26,7 @@ from tests.training.small_networks import one_thread
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run a command in this process, on small canvases."""
     monkeypatch.setattr(registry, "_resident", {})
-    monkeypatch.setattr(commands_ultrasound, "CanvasPlan", lambda: CanvasPlan(canvas_px=48, coarse_px=32, source_px=64))
+    monkeypatch.setattr(commands_ultrasound, "CanvasPlan", lambda: CanvasPlan(canvas_px=64, coarse_px=32, source_px=64))
 
     with one_thread():
         yield runner(monkeypatch, capsys)

@@ -30,7 +30,7 @@ from models.us_segmentation.network import SegmentationNetwork
 from tests.training.frame_builders import SMALL, frame, frames
 from tests.training.small_networks import one_thread
 
-CANVASES = CanvasPlan(canvas_px=48, coarse_px=32, source_px=64)
+CANVASES = CanvasPlan(canvas_px=64, coarse_px=32, source_px=64)
 FRAMES = frames(9)
 
 
@@ -46,9 +46,9 @@ def source(plan: CanvasPlan = CANVASES, *, batch: int = 4, steps: int = 10, seed
 
 
 def test_the_first_steps_are_coarse() -> None:
-    assert [source().side_px(step) for step in (0, 4, 5, 9)] == [32, 32, 48, 48]
+    assert [source().side_px(step) for step in (0, 4, 5, 9)] == [32, 32, 64, 64]
     assert source().draw(0).canvases.shape == source().draw(4).masks.shape == (4, 32, 32)
-    assert source().draw(5).canvases.shape == (4, 48, 48)
+    assert source().draw(5).canvases.shape == (4, 64, 64)
 
 
 def test_the_number_of_a_step_alone_decides_what_it_sees() -> None:
@@ -107,7 +107,7 @@ class Fixed(SegmentationNetwork):
     """Returns what it was given."""
 
     def __init__(self, mask: Tensor, lesion: Tensor) -> None:
-        super().__init__(8, 48, 0.0)
+        super().__init__(64, 0.0)
         self.mask, self.lesion = mask, lesion
 
     def forward(self, canvases: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,6 +156,7 @@ def test_the_loss_falls_and_lesions_are_found(tmp_path: Path) -> None:
         fold=None,
         plan=plan,
         canvases=replace(CANVASES, scales=(0.9, 1.1)),
+        start="random",
         note="nine made-up frames",
         tell=lambda _, losses: told.append(dict(losses)),
     )
@@ -167,11 +168,20 @@ def test_the_loss_falls_and_lesions_are_found(tmp_path: Path) -> None:
 
 def test_a_bundle_is_what_the_registry_loads_and_says_what_it_is(tmp_path: Path) -> None:
     measured = {"note": "said so", "figures": [{"name": "dice", "value": 0.5, "on": "somewhere"}]}
-    bundle = train(FRAMES, tmp_path, fold=None, plan=SMALL, canvases=CANVASES, note="nine frames", measured=measured)
+    bundle = train(
+        FRAMES,
+        tmp_path,
+        fold=None,
+        plan=SMALL,
+        canvases=CANVASES,
+        start="random",
+        note="nine frames",
+        measured=measured,
+    )
     assert bundle is not None
     metadata = json.loads((bundle / "metadata.json").read_text())
     assert metadata["training_data"] == "nine frames" and metadata["measured"] == measured
-    assert metadata["training"]["canvases"]["canvas_px"] == 48 and metadata["training"]["plan"]["steps"] == 4
+    assert metadata["training"]["canvases"]["canvas_px"] == 64 and metadata["training"]["plan"]["steps"] == 4
     segmenter = registry.load_segmenter("us-segmentation", "cpu", tmp_path)
     assert segmenter.identity.weights_sha256 == metadata["weights"]["sha256"]
     output = segmenter.predict(GreyFrame(pixels=FRAMES[0].pixels, spacing_mm=None))
@@ -181,8 +191,17 @@ def test_a_bundle_is_what_the_registry_loads_and_says_what_it_is(tmp_path: Path)
 
 def test_trained_weights_have_a_version_and_a_card_of_their_own(tmp_path: Path) -> None:
     measured = {"note": "said so.", "figures": [{"name": "dice", "value": 0.5, "on": "somewhere"}]}
-    final = train(FRAMES, tmp_path, fold=None, plan=SMALL, canvases=CANVASES, note="nine frames", measured=measured)
-    of_fold = train(FRAMES, tmp_path, fold=2, plan=SMALL, canvases=CANVASES, note="nine frames")
+    final = train(
+        FRAMES,
+        tmp_path,
+        fold=None,
+        plan=SMALL,
+        canvases=CANVASES,
+        start="random",
+        note="nine frames",
+        measured=measured,
+    )
+    of_fold = train(FRAMES, tmp_path, fold=2, plan=SMALL, canvases=CANVASES, start="random", note="nine frames")
     assert final is not None and of_fold is not None
     metadata = json.loads((final / "metadata.json").read_text())
     assert metadata["version"].endswith(f"+{metadata['weights']['sha256'][:8]}")
@@ -196,7 +215,7 @@ def test_trained_weights_have_a_version_and_a_card_of_their_own(tmp_path: Path) 
 
 
 def test_a_fold_is_left_out_and_has_a_place_of_its_own(tmp_path: Path) -> None:
-    bundle = train(FRAMES, tmp_path, fold=2, plan=SMALL, canvases=CANVASES, note="nine frames")
+    bundle = train(FRAMES, tmp_path, fold=2, plan=SMALL, canvases=CANVASES, start="random", note="nine frames")
     assert bundle == tmp_path / "folds" / "2" / "us-segmentation"
     assert run_dir_of(tmp_path, "us-segmentation", 2) == tmp_path / "us-segmentation-training" / "fold-2"
     content = torch.load(run_dir_of(tmp_path, "us-segmentation", 2) / CHECKPOINT, weights_only=True)
@@ -208,14 +227,23 @@ def test_a_fold_is_left_out_and_has_a_place_of_its_own(tmp_path: Path) -> None:
 
 
 def test_without_measurement_the_final_bundle_says_so(tmp_path: Path) -> None:
-    bundle = train(FRAMES, tmp_path, fold=None, plan=SMALL, canvases=CANVASES, note="nine frames")
+    bundle = train(FRAMES, tmp_path, fold=None, plan=SMALL, canvases=CANVASES, start="random", note="nine frames")
     assert bundle is not None
     assert "not measured" in json.loads((bundle / "metadata.json").read_text())["measured"]["note"]
 
 
 def test_a_run_that_is_stopped_writes_no_bundle_and_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     def run(directory: Path, until: bool = False) -> Path | None:
-        return train(FRAMES, directory, fold=1, plan=SMALL, canvases=CANVASES, note="nine frames", until=lambda: until)
+        return train(
+            FRAMES,
+            directory,
+            fold=1,
+            plan=SMALL,
+            canvases=CANVASES,
+            start="random",
+            note="nine frames",
+            until=lambda: until,
+        )
 
     assert run(tmp_path / "a", until=True) is None
     assert not weights_dir_of(tmp_path / "a", 1).exists()
@@ -227,7 +255,7 @@ def test_a_run_that_is_stopped_writes_no_bundle_and_ends_as_an_unbroken_one(tmp_
 
 def test_a_run_is_not_taken_up_on_other_frames_or_canvases(tmp_path: Path) -> None:
     def begin(some: list, canvases: CanvasPlan = CANVASES) -> None:
-        train(some, tmp_path, fold=1, plan=SMALL, canvases=canvases, note="", until=lambda: True)
+        train(some, tmp_path, fold=1, plan=SMALL, canvases=canvases, start="random", note="", until=lambda: True)
 
     begin(FRAMES)
     with pytest.raises(TrainingRefused, match=r"another frames; go on"):
@@ -242,11 +270,11 @@ def test_a_fold_that_is_not_there_and_odd_canvases_are_refused() -> None:
     with pytest.raises(TrainingRefused, match="cannot leave out"):
         without_fold(FRAMES[:3], 1)
     assert without_fold(FRAMES, None) == FRAMES
-    with pytest.raises(TrainingRefused, match="multiples of 16"):
-        train(FRAMES, Path(), fold=1, plan=SMALL, canvases=CanvasPlan(canvas_px=50), note="")
+    with pytest.raises(TrainingRefused, match="multiples of 32"):
+        train(FRAMES, Path(), fold=1, plan=SMALL, canvases=CanvasPlan(canvas_px=50), start="random", note="")
 
 
 def test_the_same_seed_begins_with_the_same_weights_and_the_plan_is_that_of_the_card() -> None:
-    one, again, other = (new_network(seed).head.weight for seed in (1, 1, 2))
+    one, again, other = (new_network(seed, "random").head.weight for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
-    assert (PLAN.steps, PLAN.batch, CanvasPlan().canvas_px, new_network(1).canvas_px) == (3000, 8, 256, 256)
+    assert (PLAN.steps, PLAN.batch, CanvasPlan().canvas_px, new_network(1, "random").canvas_px) == (2000, 8, 192, 192)
