@@ -9,7 +9,7 @@ Xu et al., Frontiers in Oncology 12:829041 (2022), say that there are 961, and n
 * texture, 24 features of GLCM, 16 of GLRLM, 16 of GLSZM and 14 of GLDM, of the first ten of these images: 700. The
   last four keep the order of grey values, so that their texture says what the original's says.
 
-pyradiomics is not installed with mammonode: it is built from source. Without it there is no such comparator, and the
+pyradiomics is built from source, which `make research` does. Without it there is no such comparator, and the
 report says so.
 """
 
