@@ -15,7 +15,10 @@ BLOCK_PX: Final = 8
 """Side of the blocks whose means stand for a frame: speckle, which changes from frame to frame, is averaged away."""
 
 SAME_GREY_LEVELS: Final = 2.0
-"""Two frames show the same when their blocks differ by less, on average, of 256 grey levels."""
+"""Two frames show the same when their blocks differ by less, on average, of 256 grey levels,"""
+
+SAME_BLOCK_LEVELS: Final = 40.0
+"""and no block by as much: a small lesion that comes into view changes the average by nothing."""
 
 
 def evenly_spread(frames: int, count: int) -> tuple[int, ...]:
@@ -43,9 +46,14 @@ def distinct(numbers: Sequence[int], pictures: Sequence[NDArray[np.float32]]) ->
     """
     kept: list[int] = []
     for index, picture in enumerate(pictures):
-        if all(float(np.abs(picture - pictures[other]).mean()) >= SAME_GREY_LEVELS for other in kept):
+        if not any(_same(picture, pictures[other]) for other in kept):
             kept.append(index)
     return tuple(numbers[index] for index in kept)
+
+
+def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    apart = np.abs(one - other)
+    return bool(apart.mean() < SAME_GREY_LEVELS and apart.max(initial=0.0) < SAME_BLOCK_LEVELS)
 
 
 def thinned(numbers: Sequence[int], count: int) -> tuple[int, ...]:

@@ -298,6 +298,9 @@ def test_a_frame_like_any_before_it_is_left_out_and_the_rest_thinned() -> None:
     shown = {"a": np.zeros((4, 4), np.float32), "b": np.full((4, 4), 30, np.float32)}
     assert distinct([1, 5, 9, 13], [shown[name] for name in "abab"]) == (1, 5)
     assert distinct([], []) == ()
+    small = np.zeros((45, 50), np.float32)
+    small[20:24, 30:34] = 80.0  # a lesion of 4 by 4 blocks: 0.6 grey levels on average
+    assert distinct([1, 2, 3], [np.zeros_like(small), small, small]) == (1, 2)
     assert thinned((2, 4, 6, 8, 10), 2) == (4, 8)
     assert thinned((), 3) == ()
     assert block_means(np.arange(16 * 17).reshape(16, 17)).shape == (2, 2)
