@@ -54,7 +54,7 @@ def train_us_segmentation(
     data: FramesOption,
     out: OutOption,
     fold: FoldOption = "all",
-    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 2000,
+    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 3000,
     batch: Annotated[int, typer.Option(min=2, help="Frames a step.")] = 8,
     start: Annotated[
         Literal["imagenet", "random"], typer.Option(help="Weights that the encoder begins with.")

@@ -1,4 +1,8 @@
-"""The frames of a manifest, read as they are trained on and evaluated."""
+"""The frames of a manifest, read as they are trained on and evaluated: as the node shows them to its networks.
+
+What was drawn into a frame is filled with the tissue beside it, as `pipelines.ultrasound.frames` does: the node's
+networks never see callipers, and one that was trained on them would have learned that people measure lesions.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from pipelines.datasets.frame_manifest import FrameEntry, LesionEntry, read_fram
 from pipelines.datasets.near_duplicates import likeness, pairs_apart, structure
 from pipelines.errors import ManifestInvalid, UnusableImage
 from pipelines.training import Progress
+from pipelines.ultrasound.graphics import find_graphics, neutralised
 
 Pixels = NDArray[np.float32]
 
@@ -76,7 +81,7 @@ def load_frame(entry: FrameEntry) -> TrainingFrame:
         It cannot be used; the message begins with its line in the manifest, if it has one.
     """
     try:
-        pixels = read_grey(entry.path)
+        pixels = without_drawings(read_grey(entry.path))
         lesions = tuple(one for lesion in entry.lesions for one in _lesions(lesion, pixels.shape))
         with entry.path.open("rb") as file:
             name = hashlib.file_digest(file, "sha256").hexdigest()[:NAME_DIGITS]
@@ -111,6 +116,14 @@ def read_grey(path: Path) -> Pixels:
         raise UnusableImage(f"a picture is damaged, or no picture ({type(error).__name__})") from error
     white = np.float32(WHITE_OF_16_BITS if wide else 255.0)
     return np.asarray(np.clip(values / white, 0.0, 1.0), dtype=np.float32)
+
+
+def without_drawings(pixels: Pixels) -> Pixels:
+    """Fill text and callipers as the node does before a network sees a frame; shape and range stay."""
+    grey = np.ascontiguousarray(255.0 * pixels, dtype=np.float32)
+    nothing = np.zeros(grey.shape, dtype=np.bool_)
+    filled = neutralised(grey, find_graphics(grey, nothing), nothing)
+    return np.asarray(np.clip(filled / np.float32(255.0), 0.0, 1.0), dtype=np.float32)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:

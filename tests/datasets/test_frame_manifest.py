@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from models.training.frames import Clinical
 from pipelines.datasets.frame_images import load_frame, load_frames, parts_of, read_grey, read_mask
@@ -13,8 +14,11 @@ from pipelines.datasets.frame_manifest import FrameEntry, read_frames, write_fra
 from pipelines.datasets.frame_rows import COLUMNS
 from pipelines.errors import ManifestInvalid, UnusableImage
 from pipelines.training import Progress
+from pipelines.ultrasound.frames import frames
+from pipelines.ultrasound.plan import plan_frames
 from tests.datasets.builders import write_rows
 from tests.datasets.frame_builders import disc, entry, lesion, save, tissue, with_lesion
+from tests.pipelines.ultrasound import screens
 
 HEADER = COLUMNS
 
@@ -147,6 +151,21 @@ def test_colour_and_16_bits_are_read_as_brightness(folder: Path) -> None:
     Image.fromarray(picture.astype(np.uint16) * 257).save(folder / "wide.png")
     np.testing.assert_allclose(read_grey(folder / "colour.png"), picture / 255, atol=1e-6)
     np.testing.assert_allclose(read_grey(folder / "wide.png"), picture / 255, atol=1e-6)
+
+
+def test_a_frame_is_read_as_the_node_shows_it_to_its_networks(folder: Path) -> None:
+    """The same picture with callipers, as a file of a manifest and as an object that was received."""
+    plain = screens.speckle(420, 560)
+    picture, drawn = screens.with_callipers(plain)
+    save(folder / "measured.png", picture)
+    received = screens.write(folder / "measured.dcm", picture, regions=[screens.region((0, 0, 560, 420))])
+    (shown,) = frames(received, plan_frames(received, screens.described(received)))
+    assert shown.box_px == (0, 0, 560, 420)
+    read = load_frame(entry(folder / "measured.png", fold=1)).pixels
+    np.testing.assert_allclose(read, shown.pixels, atol=1e-6)
+    assert (255 * read[drawn]).max() < 210 and drawn.sum() > 100, "callipers are white"
+    far = ~ndimage.binary_dilation(drawn, iterations=40)
+    np.testing.assert_allclose(255 * read[far], plain[far], atol=1e-3)
 
 
 def test_masks_of_ones_and_masks_of_white_are_the_same(folder: Path) -> None:
