@@ -27,7 +27,7 @@ help: ## this list
 venv: .venv/.installed ## .venv with the command .venv/bin/mammonode in it
 	@echo "ready: $(BIN)/mammonode"
 
-research: venv ## and what `mammonode evaluate` needs: scikit-learn, matplotlib, jinja2
+research: venv ## and what `mammonode train` and `evaluate` need: scikit-learn, matplotlib, pyradiomics (wants a C compiler), ...
 	$(BIN)/uv pip install --quiet -c requirements-dev.txt -e ".[research]"
 
 dev: .venv/.installed-dev ## the same as venv, and what tests and linters need

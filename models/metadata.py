@@ -12,8 +12,11 @@ from typing import Any, Literal, cast
 from models.contract import ModelIdentity
 from models.errors import WeightsMismatch
 
-Task = Literal["detection", "classification"]
-TASKS: tuple[Task, ...] = ("detection", "classification")
+Task = Literal["detection", "classification", "segmentation", "roi_classification"]
+TASKS: tuple[Task, ...] = ("detection", "classification", "segmentation", "roi_classification")
+
+TASKS_WITHOUT_SPACING: tuple[Task, ...] = ("segmentation", "roi_classification")
+"""Of ultrasound: its pixels have any size, so the network is given a canvas or a region of fixed shape."""
 
 BUNDLES_DIR = Path(__file__).parent
 
@@ -24,8 +27,8 @@ class Metadata:
 
     Attributes
     ----------
-    canonical_spacing_mm : float
-        Pixel spacing, rows and columns alike, at which the network wants its image.
+    canonical_spacing_mm : float or None
+        Pixel spacing, rows and columns alike, at which the network wants its image; None for a network of ultrasound.
     operating_point : mapping of str to float
         Thresholds by name.
     measured_on : str
@@ -39,11 +42,24 @@ class Metadata:
     name: str
     version: str
     task: Task
-    canonical_spacing_mm: float
+    canonical_spacing_mm: float | None
     operating_point: Mapping[str, float]
     measured_on: str
     weights_file: str
     weights_sha256: str | None
+
+    @property
+    def spacing_mm(self) -> float:
+        """`canonical_spacing_mm` of a network that has one.
+
+        Raises
+        ------
+        WeightsMismatch
+            It has none.
+        """
+        if self.canonical_spacing_mm is None:
+            raise WeightsMismatch(f"{self.name}: metadata.json names no canonical_spacing_mm")
+        return self.canonical_spacing_mm
 
     def identity(self, weights_sha256: str | None, **in_force: float) -> ModelIdentity:
         """Say which model this is, with the operating point as changed by the thresholds `in_force`."""
@@ -76,7 +92,7 @@ class ModelCard:
     weights_sha256: str | None
     measured_on: str
     operating_point: Mapping[str, float]
-    canonical_spacing_mm: float
+    canonical_spacing_mm: float | None
     problem: str | None
 
     @property
@@ -97,7 +113,7 @@ def folder_name(name: str) -> str:
 
 def bundle_dir(name: str) -> Path:
     """Return the folder of the bundle `name`."""
-    return BUNDLES_DIR / folder_name(name)
+    return BUNDLES_DIR / folder_name(name).replace("-", "_")  # a package's name has no hyphen
 
 
 def bundle_metadata(name: str) -> dict[str, Any]:
@@ -129,8 +145,9 @@ def read_metadata(path: Path) -> Metadata:
 def _checked(content: Mapping[str, Any]) -> Metadata:
     if content["task"] not in TASKS:
         raise ValueError(f"task: {content['task']!r} is none of {', '.join(TASKS)}")
-    spacing_mm = float(content["canonical_spacing_mm"])
-    if not (math.isfinite(spacing_mm) and spacing_mm > 0):
+    without = content["task"] in TASKS_WITHOUT_SPACING and content["canonical_spacing_mm"] is None
+    spacing_mm = None if without else float(content["canonical_spacing_mm"])
+    if spacing_mm is not None and not (math.isfinite(spacing_mm) and spacing_mm > 0):
         raise ValueError(f"canonical_spacing_mm: {spacing_mm} is not a length")
     weights = content["weights"]
     file, sha256 = str(weights["file"]), weights["sha256"]

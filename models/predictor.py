@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from models.contract import ClassificationOutput, DetectionOutput, ModelIdentity, ModelImage
+from models.contract import BoxPx, ClassificationOutput, DetectionOutput, ModelIdentity, ModelImage
+from models.lesions import GreyFrame, RoiOutput, SegmentationOutput
 
 
-class Predictor(Protocol):
+class LoadedModel(Protocol):
     """A model with its weights, on a device, ready to run. Safe to call from several threads, one at a time runs."""
 
     @property
@@ -20,13 +21,17 @@ class Predictor(Protocol):
         """Where it runs, e.g. ``"cpu"`` or ``"cuda:0"``."""
         ...
 
+    def warm_up(self) -> None:
+        """Run once on a small image, so that the first study does not wait for the device."""
+        ...
+
+
+class Predictor(LoadedModel, Protocol):
+    """A model of mammography: its images have a known spacing."""
+
     @property
     def canonical_spacing_mm(self) -> float:
         """Pixel spacing that `predict` wants, rows and columns alike."""
-        ...
-
-    def warm_up(self) -> None:
-        """Run once on a small image, so that the first study does not wait for the device."""
         ...
 
 
@@ -76,6 +81,67 @@ class Classifier(Predictor, Protocol):
         ------
         ValueError
             `image` is empty, not finite, or not at `canonical_spacing_mm`.
+        DeviceOutOfMemory
+            It fits neither the device nor the CPU.
+        """
+        ...
+
+
+class Segmenter(LoadedModel, Protocol):
+    """Outlines the lesions of one ultrasound frame."""
+
+    def identity_at(self, min_score: float | None) -> ModelIdentity:
+        """Say which model this is when `min_score` takes the place of its own threshold of the lesion score."""
+        ...
+
+    def predict(self, frame: GreyFrame, *, min_score: float | None = None) -> SegmentationOutput:
+        """Outline the lesions of `frame`, which may have any size.
+
+        Parameters
+        ----------
+        frame : GreyFrame
+            Tissue only: without the margins and writing around the region that shows the breast.
+        min_score : float or None
+            Threshold of the lesion score in place of the operating point's, 0 to 1.
+
+        Returns
+        -------
+        SegmentationOutput
+            In the frame of `frame`; without regions when its lesion score is below the threshold.
+
+        Raises
+        ------
+        ValueError
+            `frame` is empty or not finite, or `min_score` is not in 0 to 1.
+        DeviceOutOfMemory
+            It fits neither the device nor the CPU.
+        """
+        ...
+
+
+class LesionClassifier(LoadedModel, Protocol):
+    """Gives the probability of the second of two classes for one region of an ultrasound frame."""
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """What the two classes are, e.g. ``("benign", "malignant")``."""
+        ...
+
+    def predict(self, frame: GreyFrame, box_px: BoxPx) -> RoiOutput:
+        """Classify the lesion in `box_px`.
+
+        Parameters
+        ----------
+        frame : GreyFrame
+            Tissue only, of any size; the surround of the box is taken out of it.
+        box_px : tuple of float
+            The smallest box around the lesion: `LesionRegion.box_px`, or that of a radiologist's region. The model
+            grows it to hold the border.
+
+        Raises
+        ------
+        ValueError
+            `frame` is empty or not finite, or `box_px` is not within it.
         DeviceOutOfMemory
             It fits neither the device nor the CPU.
         """

@@ -13,15 +13,18 @@ from typing import cast
 
 from models.errors import WeightsMismatch, WeightsMissing
 from models.metadata import ModelCard, bundle_dir, read_metadata
-from models.predictor import Classifier, Detector, Predictor
+from models.predictor import Classifier, Detector, LesionClassifier, LoadedModel, Segmenter
 from models.weights import find_weights, read_weights, verify_weights
 
 MODELS: Mapping[str, str] = {
     "FPNNet": "models.fpnnet.predict:FPNNetPredictor",
     "SPPNet": "models.sppnet.predict:SPPNetPredictor",
+    "us-segmentation": "models.us_segmentation.predict:SegmentationPredictor",
+    "us-malignancy": "models.us_malignancy.predict:MalignancyPredictor",
+    "us-her2": "models.us_her2.predict:Her2Predictor",
 }
 
-_resident: dict[tuple[str, str, Path | None], Predictor] = {}
+_resident: dict[tuple[str, str, Path | None], LoadedModel] = {}
 _loading = threading.Lock()
 
 
@@ -85,7 +88,7 @@ def device_problem(device: str) -> str | None:
     return problem
 
 
-def load(name: str, device: str = "auto", weights_dir: Path | None = None) -> Predictor:
+def load(name: str, device: str = "auto", weights_dir: Path | None = None) -> LoadedModel:
     """Return the predictor `name` on `device`; the second call with the same arguments returns the same object.
 
     Weights that were replaced on disk are taken up by a new process, never by a running one.
@@ -127,7 +130,19 @@ def load_classifier(name: str, device: str = "auto", weights_dir: Path | None = 
     return cast(Classifier, load(name, device, weights_dir))
 
 
-def _load(name: str, device: str, weights_dir: Path | None) -> Predictor:
+def load_segmenter(name: str, device: str = "auto", weights_dir: Path | None = None) -> Segmenter:
+    """`load` for a model whose task is segmentation."""
+    _require_task(name, "segmentation")
+    return cast(Segmenter, load(name, device, weights_dir))
+
+
+def load_lesion_classifier(name: str, device: str = "auto", weights_dir: Path | None = None) -> LesionClassifier:
+    """`load` for a model whose task is the classification of a region."""
+    _require_task(name, "roi_classification")
+    return cast(LesionClassifier, load(name, device, weights_dir))
+
+
+def _load(name: str, device: str, weights_dir: Path | None) -> LoadedModel:
     place = find_weights(name, weights_dir)
     verify_weights(place)  # remembers what it hashed: a file that is refused is not read again with every study
     resolved = resolve_device(device)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.contract import ModelImage
 from models.errors import DeviceOutOfMemory
@@ -55,16 +57,38 @@ def checked_pixels(image: ModelImage, canonical_spacing_mm: float) -> torch.Tens
         The image is empty, not two-dimensional, not finite, or not at `canonical_spacing_mm`: a network would answer
         all the same, and most likely "nothing found".
     """
-    if image.pixels.ndim != 2 or image.pixels.size == 0:
-        raise ValueError(f"the image has shape {image.pixels.shape}, not (rows, columns)")
-    if not np.isfinite(image.pixels).all():
-        raise ValueError("the image holds values that are not finite")
+    pixels = checked_grey(image.pixels)
     if any(
         abs(spacing_mm / canonical_spacing_mm - 1) > SPACING_TOLERANCE + 0.5 / length_px
         for spacing_mm, length_px in zip(image.spacing_mm, image.pixels.shape, strict=True)
     ):
         raise ValueError(f"the image is at {image.spacing_mm} mm, the network wants {canonical_spacing_mm} mm")
-    return torch.from_numpy(np.array(image.pixels, dtype=np.float32))
+    return torch.from_numpy(np.array(pixels, dtype=np.float32))
+
+
+def checked_grey(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the pixels of a grey image, shape ``(rows, columns)``, as they are.
+
+    Raises
+    ------
+    ValueError
+        The image is empty, not two-dimensional, or not finite.
+    """
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise ValueError(f"the image has shape {pixels.shape}, not (rows, columns)")
+    if not np.isfinite(pixels).all():
+        raise ValueError("the image holds values that are not finite")
+    return pixels
+
+
+def quick_arithmetic(device: torch.device) -> AbstractContextManager[Any]:
+    """Bfloat16 where the device multiplies it faster than float32: it halves the time, and moves a score a little."""
+    if device.type == "cuda":
+        quick = bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    else:
+        able = torch.cpu.get_capabilities()
+        quick = device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return torch.autocast(device.type, dtype=torch.bfloat16) if quick else nullcontext()
 
 
 class Resident(Generic[Network]):

@@ -10,7 +10,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
-from node import cli_evaluate, cli_manifest, cli_train
+from node import cli_evaluate, cli_manifest, cli_train, cli_ultrasound
 from node.errors import SettingsInvalid
 from node.logs import configure_logging
 from node.settings import Settings, load_settings
@@ -227,6 +227,7 @@ def demo(
     run(out)
 
 
+cli_ultrasound.add_commands(train=cli_train.app, evaluate=cli_evaluate.app)
 app.add_typer(cli_train.app)
 app.add_typer(cli_evaluate.app)
 app.add_typer(cli_manifest.app)

@@ -19,7 +19,9 @@ app = typer.Typer(
 def import_(
     layout: Annotated[
         str,
-        typer.Argument(metavar="LAYOUT", help="One of cbis_ddsm, inbreast, vindr_mammo, mini_mias: docs/MANIFEST.md."),
+        typer.Argument(
+            metavar="LAYOUT", help="One of cbis_ddsm, inbreast, vindr_mammo, mini_mias, busi: docs/MANIFEST.md."
+        ),
     ],
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where the data set lies, as its publisher laid it out.")

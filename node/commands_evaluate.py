@@ -55,16 +55,14 @@ def evaluate_fpnnet(
     """Evaluate FPNNet, write the report and print its main figures."""
     if phantoms and not planted:
         raise ManifestInvalid(("--phantoms are there to plant clusters in: give --planted as well",))
-    problem = registry.device_problem(device)
-    if problem is not None:
-        raise ModelUnavailable(f"--device {device}: {problem}")
+    require_device(device)
     entries = [entry for entry in read_manifest(manifest) if split is None or entry.split == split]
     cases = planted_cases(entries, seed, phantoms) if planted else manifest_cases(entries)
     if not cases:
         what = "no image that lesions may be planted in (plantable)" if planted else "no image"
         raise ManifestInvalid((f"{what} is in {_of_split(split)}; see docs/MANIFEST.md",))
     detector = _detector(device, weights_dir)
-    _require_writable(out)
+    require_writable(out)
     classifier = _classifier(device, weights_dir) if second_opinion else None
     images = _named_apart(run(cases, detector, classifier, shown))
     threshold = detector.identity.operating_point[SCORE_THRESHOLD]
@@ -85,8 +83,27 @@ def evaluate_fpnnet(
     typer.echo(f"report: {next(path for path in paths if path.suffix == '.html')}")
 
 
-def _require_writable(out: Path) -> None:
-    """Find out before the work, not after it."""
+def require_device(device: str) -> None:
+    """Find out before the work, not after it, that there is no such device.
+
+    Raises
+    ------
+    ModelUnavailable
+        There is none.
+    """
+    problem = registry.device_problem(device)
+    if problem is not None:
+        raise ModelUnavailable(f"--device {device}: {problem}")
+
+
+def require_writable(out: Path) -> None:
+    """Find out before the work, not after it, that nothing can be written to `out`; it is made when it is not there.
+
+    Raises
+    ------
+    ModelUnavailable
+        It cannot be made, or not be written to.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

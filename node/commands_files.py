@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -183,10 +184,12 @@ def summary(values: Mapping[str, Any], out: Path) -> str:
             sure = "" if breast["confidence"] is None else f" ({breast['confidence']:.2f})"
             why = f": {breast['reason']}" if breast["reason"] else ""
             lines.append(f"  breast {breast['laterality']}  {breast['status']}{sure}{why}")
+        outlined = Counter(lesion["sop_instance_uid"] for lesion in study["lesions"])
         for image in study["images"]:
-            name = f"{image['laterality'] or '?'} {image['view'] or '?'}"
-            what = image["reason"] or f"{len(image['detections'])} findings"
-            lines.append(f"  image {name}  {image['outcome']}: {what}")
+            uid = image["sop_instance_uid"]
+            name = f"{image['laterality'] or '?'} {image['view']}" if image["view"] else uid
+            found = f"{len(image['detections']) + outlined[uid]} findings" if image["outcome"] == "analysed" else ""
+            lines.append(f"  image {name}  {image['outcome']}: {'; '.join(filter(None, (found, image['reason'])))}")
         lines += [f"  wrote {out / name}" for name in study["objects"]]
     lines.append(f"wrote {out / 'results.json'}")
     return "\n".join(lines)

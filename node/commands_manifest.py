@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 from models.training.contract import SPLITS, Split
 from node.errors import SettingsInvalid
+from pipelines.datasets import folds
+from pipelines.datasets.frame_manifest import write_frames
 from pipelines.datasets.images import inspect_image
-from pipelines.datasets.importers import import_layout
+from pipelines.datasets.importers import FRAME_IMPORTERS, import_frame_layout, import_layout
 from pipelines.datasets.layout import ImportOptions
 from pipelines.datasets.manifest import ManifestImage, read_manifest, write_manifest
 from pipelines.datasets.splits import STRATA, split_by_patient, stratum
@@ -31,10 +33,20 @@ def import_layout_to(layout: str, folder: Path, out: Path, *, seed: int, spacing
     LayoutUnreadable
         The folder is not laid out as `layout` is.
     """
-    imported = import_layout(layout, folder, ImportOptions(seed=seed, spacing_mm=spacing_mm))
+    options = ImportOptions(seed=seed, spacing_mm=spacing_mm)
+    if layout in FRAME_IMPORTERS:
+        of_frames = import_frame_layout(layout, folder, options)
+        write_frames(out, of_frames.frames)
+        _tell(folds.counts(of_frames.frames), of_frames.left_out, out)
+        return
+    imported = import_layout(layout, folder, options)
     write_manifest(out, imported.images)
-    typer.echo(counts(imported.images))
-    for reason, count in Counter(imported.left_out).most_common():
+    _tell(counts(imported.images), imported.left_out, out)
+
+
+def _tell(table: str, left_out: Iterable[str], out: Path) -> None:
+    typer.echo(table)
+    for reason, count in Counter(left_out).most_common():
         typer.echo(f"left out: {count} image{'s' if count > 1 else ''}: {reason}")
     typer.echo(f"wrote {out}")
 

@@ -67,7 +67,7 @@ def train_fpnnet(
     crops = CropPlan() if distractors else CropPlan(distractors=0.0)
     gate_plan = GatePlan(steps=max(1, round(GATE_SHARE * plan.steps)))
     with (
-        _stopping(minutes) as stop,
+        stopping(minutes) as stop,
         tqdm(total=plan.steps, unit="step", desc="detector", smoothing=0.05) as bar,
         tqdm(total=gate_plan.steps, unit="step", desc="gate    ", smoothing=0.05) as gate_bar,
     ):
@@ -128,14 +128,20 @@ def plan_of(
         steps=steps,
         batch=batch,
         seed=seed,
-        device=_device(device),
+        device=device_of(device),
         precision="bfloat16" if precision == "auto" else precision,
         workers=workers,
     )
 
 
-def _device(wanted: str) -> str:
-    """Resolve a device before anything is read."""
+def device_of(wanted: str) -> str:
+    """Resolve a device before anything is read.
+
+    Raises
+    ------
+    CannotTrain
+        It cannot be used here.
+    """
     problem = device_problem(wanted)
     if problem is not None:
         raise CannotTrain(f"--device {wanted}: {problem}")
@@ -207,7 +213,7 @@ class _Stop:
 
 
 @contextmanager
-def _stopping(minutes: float | None) -> Iterator[_Stop]:
+def stopping(minutes: float | None) -> Iterator[_Stop]:
     """Take signals as a wish to stop, as long as it lasts."""
     stop = _Stop(end_s=None if minutes is None else time.monotonic() + 60.0 * minutes)
     before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -297,7 +303,7 @@ def _run_classifier(
     """Train until the last step, or until it is to stop; then the command ends with status 3."""
     log = training_dir(out, model) / LOSSES
     log.parent.mkdir(parents=True, exist_ok=True)
-    with _stopping(minutes) as stop, tqdm(total=steps, unit="step", desc="classifier", smoothing=0.05) as bar:
+    with stopping(minutes) as stop, tqdm(total=steps, unit="step", desc="classifier", smoothing=0.05) as bar:
         bundle = _trained(lambda: run(_Log(log, bar), stop))
     if bundle is None:
         typer.echo(f"stopped before the end; the same command goes on from the checkpoint in {log.parent}")

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedInstance:
-    """One instance of a study; `view` (``"L-CC"``) only when it counts towards the required views."""
+    """One instance of a study.
+
+    Attributes
+    ----------
+    view : str or None
+        ``"L-CC"``-style name, only when it counts towards the required views.
+    is_open_ended : bool
+        Whether nobody can know how many more of its kind are to come: it goes to a pipeline without required views.
+    """
 
     view: str | None
     received_at: float
+    is_open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +60,8 @@ def decide(study: StudyState, policy: CompletionPolicy, now: float) -> Ready | W
     """Decide whether `study` is complete.
 
     With every required view present, a short settle time after the last arrival is enough: more images of the same
-    acquisition come close together. Otherwise the study must have been quiet for longer. An image that comes after the
-    decision makes a new revision, so deciding early never loses one.
+    acquisition come close together. Otherwise, or with ultrasound in it as well, the study must have been quiet for
+    longer. An image that comes after the decision makes a new revision, so deciding early never loses one.
 
     Parameters
     ----------
@@ -64,7 +73,8 @@ def decide(study: StudyState, policy: CompletionPolicy, now: float) -> Ready | W
         Seconds since 1970.
     """
     present = {instance.view for instance in study.instances if instance.view is not None}
-    has_required = bool(policy.required_views) and policy.required_views <= present
+    is_open_ended = any(instance.is_open_ended for instance in study.instances)
+    has_required = bool(policy.required_views) and policy.required_views <= present and not is_open_ended
     wait_s, why = (policy.settle_s, "required views") if has_required else (policy.quiet_s, "quiet")
     until = study.last_received_at + wait_s
     return Ready(why=why) if now >= until else Wait(until=until)

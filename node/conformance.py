@@ -21,7 +21,7 @@ from node.conformance_objects import attributes, objects_of
 from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, route
 from node.settings import Settings
 from node.statuses import STATUS_RULES, UNKNOWN
-from pipelines import reasons
+from pipelines import registry
 from pipelines.contract import Reason
 from sr_templates import codes
 from sr_templates.codes import PRIVATE_SCHEME, Code
@@ -187,8 +187,7 @@ def standard_codes() -> str:
 
 def reasons_given() -> str:
     """Why an image or a study may be not analysed; sentences with a detail in them are made when they are needed."""
-    found = {value.code: value.text for value in vars(reasons).values() if isinstance(value, Reason)}
-    return table(("code", "sentence"), sorted(found.items()))
+    return table(("code", "sentence"), [(reason.code, reason.text) for reason in registry.reasons_given()])
 
 
 def created_attributes(kind: ResultKind) -> str:

@@ -19,6 +19,7 @@ from node import arrivals
 from node.arrivals import ReceivedInstance, Recorded
 from node.completion import ArrivedInstance, StudyState
 from node.schema import Event, Instance, Result, Study
+from pipelines.registry import OPEN_ENDED
 from sr_templates.contract import ReplacedResult
 
 
@@ -135,14 +136,19 @@ class Ledger:
                 )
             ).one()
             arrived = connection.execute(
-                select(Instance.view, Instance.received_at).where(Instance.study_instance_uid == study_instance_uid)
+                select(Instance.view, Instance.received_at, Instance.routed_to).where(
+                    Instance.study_instance_uid == study_instance_uid
+                )
             )
             return StudyState(
                 study_instance_uid=study_instance_uid,
                 calling_ae_title=study.calling_ae_title,
                 calling_host=study.calling_host,
                 last_received_at=study.last_received_at,
-                instances=tuple(ArrivedInstance(view=view, received_at=at) for view, at in arrived),
+                instances=tuple(
+                    ArrivedInstance(view=view, received_at=at, is_open_ended=routed_to in OPEN_ENDED)
+                    for view, at, routed_to in arrived
+                ),
             )
 
     def postpone(self, study: StudyState, until: float) -> None:

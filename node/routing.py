@@ -66,10 +66,7 @@ class Route:
 
 ROUTES: Final = (
     Route(sop_class_uids=MAMMOGRAPHY, pipeline="mammography"),
-    Route(
-        sop_class_uids=ULTRASOUND,
-        reason=Reason(code="ultrasound", text="ultrasound image: no ultrasound model is installed"),
-    ),
+    Route(sop_class_uids=ULTRASOUND, pipeline="ultrasound"),
     Route(
         sop_class_uids=SECONDARY_CAPTURE,
         reason=Reason(code="secondary_capture", text="secondary capture: not an original image of the modality"),

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from models.contract import Detection, ModelIdentity
+from models.contract import BoxPx, Detection, Label, ModelIdentity
 from sr_templates.contract import (
     DEFAULT_KINDS,
     BreastStatus,
@@ -110,8 +110,57 @@ class AnalysisOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lesion:
+    """A lesion outlined on one frame of an ultrasound image.
+
+    Attributes
+    ----------
+    frame : int
+        From 1, as a Referenced Frame Number; 1 for an image of a single frame.
+    polygon_px : tuple of (x, y)
+        Its outline in the stored frame, closed by its first point, which is not repeated; x column, y row, (0, 0) the
+        outer corner of the first pixel.
+    box_px : tuple of float
+        ``(x0, y0, x1, y1)``: the smallest box around its pixels, likewise.
+    score : float
+        Probability that what is outlined is a lesion, 0 to 1.
+    malignancy : float or None
+        Probability that it is malignant, 0 to 1; None when no classifier ran.
+    label : {"benign", "malignant"} or None
+        `malignancy` by the classifier's threshold.
+    long_axis_mm, short_axis_mm, area_mm2 : float or None
+        None when the frame is not calibrated.
+    her2 : float or None
+        Probability that it is HER2-positive, 0 to 1; None when that was not attempted.
+    """
+
+    frame: int
+    polygon_px: tuple[tuple[float, float], ...]
+    box_px: BoxPx
+    score: float
+    malignancy: float | None
+    label: Label | None
+    long_axis_mm: float | None
+    short_axis_mm: float | None
+    area_mm2: float | None
+    her2: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAssessment:
-    """One image: `detections` in stored-pixel coordinates, `malignancy` and `second_opinion` 0 to 1 or None."""
+    """One image and what was found on it.
+
+    Attributes
+    ----------
+    reason : Reason or None
+        Why it was not analysed; of an analysed image, what of it was not.
+    detections : tuple of Detection
+        Boxes of mammography, in stored-pixel coordinates.
+    lesions : tuple of Lesion
+        Outlines of ultrasound, likewise.
+    malignancy, second_opinion : float or None
+        0 to 1; None when not analysed, or not classified.
+    """
 
     sop_instance_uid: str
     laterality: Literal["L", "R"] | None
@@ -119,6 +168,7 @@ class ImageAssessment:
     outcome: Outcome
     reason: Reason | None
     detections: tuple[Detection, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
     malignancy: float | None = None
     second_opinion: float | None = None
 

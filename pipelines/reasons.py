@@ -29,9 +29,7 @@ TOMOSYNTHESIS: Final = _reason(
 TOMOSYNTHESIS_PROJECTIONS: Final = _reason(
     "tomosynthesis_projections", "tomosynthesis projection images, which are not for reading"
 )
-ULTRASOUND: Final = _reason(
-    "ultrasound", "ultrasound image; no analysis of ultrasound is installed, only of mammograms"
-)
+ULTRASOUND: Final = _reason("ultrasound", "ultrasound image, not a mammogram")
 SECONDARY_CAPTURE: Final = _reason(
     "secondary_capture", "secondary capture; the original mammogram For Presentation is needed"
 )

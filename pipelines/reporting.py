@@ -1,17 +1,12 @@
-"""From what a pipeline found on each instance to the report that the templates encode, and the result for the node."""
+"""The end of every analysis: the report is written and encoded, and the result goes back to the node."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.contract import Detection, ModelIdentity
+from models.contract import ModelIdentity
 from pipelines.contract import (
     AnalysisOptions,
     BreastAssessment,
@@ -20,19 +15,17 @@ from pipelines.contract import (
     Reason,
     StudyInput,
 )
-from pipelines.instances import Instance
+from pipelines.image_result import Conclusion, ImageResult
+from pipelines.instances import ImageHeader, Instance
+from pipelines.reports import study_report
 from sr_templates.contract import (
-    Outcome,
     ReportedAlgorithm,
-    ReportedBreast,
-    ReportedFinding,
-    ReportedImage,
-    ReportingDevice,
+    ResultKind,
     ResultObject,
     ResultVariant,
     StudyReport,
+    Target,
 )
-from sr_templates.mammograms import is_mammogram
 
 
 class ObjectMaker(Protocol):
@@ -47,50 +40,6 @@ class ObjectMaker(Protocol):
     ) -> tuple[ResultObject, ...]:
         """Make the objects of `variants`, and what the destinations of `profiles` need beside them."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageResult:
-    """One instance and what became of it.
-
-    Attributes
-    ----------
-    detections : tuple of Detection
-        In stored-pixel coordinates.
-    malignancy : float or None
-        0 to 1; None unless analysed.
-    second_opinion : float or None
-        Malignancy by a whole-image classifier, 0 to 1; None when it did not run.
-    display : numpy.ndarray or None
-        Shape ``(rows, columns)``, uint8, stored frame, 0 black.
-    activation : numpy.ndarray or None
-        Shape ``(rows, columns)``, float32, 0 to 1, stored frame.
-    detector : str
-        Name of the algorithm behind `detections`.
-    models_s : float
-        Time that the models took, with bringing the image to their frame and back.
-    """
-
-    instance: Instance
-    outcome: Outcome
-    reason: Reason | None = None
-    detections: tuple[Detection, ...] = ()
-    malignancy: float | None = None
-    second_opinion: float | None = None
-    display: NDArray[np.uint8] | None = None
-    activation: NDArray[np.float32] | None = None
-    detector: str = ""
-    models_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusion:
-    """What is said of the study as a whole."""
-
-    outcome: Outcome
-    reason: Reason | None
-    breasts: tuple[BreastAssessment, ...] = ()
-    algorithms: tuple[ReportedAlgorithm, ...] = ()
 
 
 def finish(
@@ -113,7 +62,7 @@ def finish(
     make_objects : callable
         `sr_templates.registry.make_objects`, or a stand-in.
     """
-    report = _report(study, options, images, conclusion, pipeline)
+    report = study_report(study, options, images, conclusion, pipeline)
     objects = make_objects(report, options.results, profiles=options.destinations) if images else ()
     return PipelineResult(
         study_instance_uid=study.study_instance_uid,
@@ -139,18 +88,29 @@ def failure(
     make_objects: ObjectMaker,
     breasts: tuple[BreastAssessment, ...] = (),
     algorithms: tuple[ReportedAlgorithm, ...] = (),
+    target: Target = "calcification",
 ) -> PipelineResult:
     """Answer for a study that could not be finished; `images` come from `failed_images`."""
-    conclusion = Conclusion(outcome="failed", reason=reason, breasts=breasts, algorithms=algorithms)
+    conclusion = Conclusion(outcome="failed", reason=reason, breasts=breasts, algorithms=algorithms, target=target)
     return finish(study, options, images, conclusion, pipeline=pipeline, make_objects=make_objects)
 
 
-def failed_images(explained: Iterable[tuple[Instance, Reason | None]], reason: Reason) -> tuple[ImageResult, ...]:
+def failed_images(instances: Iterable[Instance[ImageHeader]], reason: Reason) -> tuple[ImageResult, ...]:
     """Rows of a failed study: an instance that would not have been analysed anyway keeps its own reason."""
     return tuple(
-        ImageResult(instance=instance, outcome="failed" if unfit is None else "not_analysed", reason=unfit or reason)
-        for instance, unfit in explained
+        ImageResult(
+            instance=instance,
+            outcome="failed" if instance.unfit is None else "not_analysed",
+            reason=instance.unfit or reason,
+        )
+        for instance in instances
     )
+
+
+def limited(options: AnalysisOptions, kinds: Collection[ResultKind]) -> AnalysisOptions:
+    """Fewer kinds for the same destinations: one that wants none of them gets a summary in their place."""
+    results = frozenset(variant for variant in options.results if variant.kind in kinds)
+    return replace(options, results=results, profiles=options.destinations)
 
 
 def algorithm_identity(algorithm: ReportedAlgorithm) -> ModelIdentity:
@@ -163,89 +123,6 @@ def algorithm_identity(algorithm: ReportedAlgorithm) -> ModelIdentity:
     )
 
 
-def _report(
-    study: StudyInput,
-    options: AnalysisOptions,
-    images: Sequence[ImageResult],
-    conclusion: Conclusion,
-    pipeline: str,
-) -> StudyReport:
-    pictures = [image for image in images if _is_image(image)]
-    others = [image for image in images if not _is_image(image)]
-    return StudyReport(
-        study_instance_uid=study.study_instance_uid,
-        revision=study.revision,
-        pipeline=pipeline,
-        outcome=conclusion.outcome,
-        reason=_text(conclusion.reason),
-        images=tuple(_reported_image(image) for image in pictures),
-        other_instances=tuple((image.instance.dataset, _text(image.reason)) for image in others),
-        breasts=tuple(_reported_breast(breast) for breast in conclusion.breasts),
-        algorithms=conclusion.algorithms,
-        device=ReportingDevice(station_name=options.station_name, software_version=_software_version()),
-        configuration=_configuration(options, images),
-        replaces=study.replaces,
-        created_at=options.created_at,
-    )
-
-
-def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> dict[str, str]:
-    """What tells this report from another of the same study and models; result UIDs are derived from it."""
-    outcomes = [
-        f"{image.instance.sop_instance_uid} {image.outcome} {image.reason.code if image.reason else ''}"
-        for image in images
-    ]
-    return {
-        "min_score": "" if options.min_score is None else repr(options.min_score),
-        "required_views": " ".join(options.required_views),
-        "occasion": options.occasion,
-        "outcomes": hashlib.sha256("\n".join(outcomes).encode()).hexdigest(),
-    }
-
-
-def _is_image(image: ImageResult) -> bool:
-    """Whether an instance is an image of the study: it has rows and columns, or is a mammogram that should have."""
-    header = image.instance.header
-    return (header.rows > 0 and header.columns > 0) or is_mammogram(image.instance.dataset)
-
-
-def _reported_image(image: ImageResult) -> ReportedImage:
-    header = image.instance.header
-    return ReportedImage(
-        header=image.instance.dataset,
-        laterality=header.laterality,
-        view=header.view,
-        view_modifiers=header.view_modifiers,
-        outcome=image.outcome,
-        reason=_text(image.reason),
-        findings=tuple(_reported_finding(found, image) for found in image.detections),
-        malignancy=image.malignancy,
-        second_opinion=image.second_opinion,
-        display=image.display,
-        activation=image.activation,
-    )
-
-
-def _reported_finding(found: Detection, image: ImageResult) -> ReportedFinding:
-    return ReportedFinding(
-        box_px=found.box_px,
-        label=found.label,
-        score=found.score,
-        malignancy=found.malignancy,
-        algorithm=image.detector,
-    )
-
-
-def _reported_breast(breast: BreastAssessment) -> ReportedBreast:
-    return ReportedBreast(
-        laterality=breast.laterality,
-        status=breast.status,
-        confidence=breast.confidence,
-        views=breast.views,
-        reason=_text(breast.reason),
-    )
-
-
 def _assessment(image: ImageResult) -> ImageAssessment:
     return ImageAssessment(
         sop_instance_uid=image.instance.sop_instance_uid,
@@ -254,17 +131,7 @@ def _assessment(image: ImageResult) -> ImageAssessment:
         outcome=image.outcome,
         reason=image.reason,
         detections=image.detections,
+        lesions=image.lesions,
         malignancy=image.malignancy,
         second_opinion=image.second_opinion,
     )
-
-
-def _text(reason: Reason | None) -> str:
-    return "" if reason is None else reason.text
-
-
-def _software_version() -> str:
-    try:
-        return version("mammonode")
-    except PackageNotFoundError:  # run from a source tree
-        return ""

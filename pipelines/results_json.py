@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.contract import Detection, ModelIdentity
-from pipelines.contract import BreastAssessment, ImageAssessment, PipelineResult, Reason
+from pipelines.contract import BreastAssessment, ImageAssessment, Lesion, PipelineResult, Reason
 
 
 def to_json(results: Sequence[PipelineResult], object_names: Mapping[str, str]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def to_json(results: Sequence[PipelineResult], object_names: Mapping[str, str]) 
     Returns
     -------
     dict
-        Boxes are in stored pixels, ``[x0, y0, x1, y1]``, (0, 0) the outer corner of the first pixel.
+        Boxes and outlines are in stored pixels, ``[x0, y0, x1, y1]``, (0, 0) the outer corner of the first pixel.
     """
     return {"studies": [_study(result, object_names) for result in results]}
 
@@ -37,6 +37,7 @@ def _study(result: PipelineResult, object_names: Mapping[str, str]) -> dict[str,
         **_reason(result.reason),
         "images": [_image(image) for image in result.images],
         "breasts": [_breast(breast) for breast in result.breasts],
+        "lesions": [_lesion(image, lesion) for image in result.images for lesion in image.lesions],
         "models": [_model(model) for model in result.models],
         "objects": names,
     }
@@ -61,6 +62,21 @@ def _detection(detection: Detection) -> dict[str, Any]:
         "label": detection.label,
         "score": float(detection.score),
         "malignancy": float(detection.malignancy),
+    }
+
+
+def _lesion(image: ImageAssessment, lesion: Lesion) -> dict[str, Any]:
+    of_cancer = {} if lesion.her2 is None else {"her2": float(lesion.her2)}
+    return {
+        "sop_instance_uid": image.sop_instance_uid,
+        "frame": lesion.frame,
+        "polygon_px": [[float(x), float(y)] for x, y in lesion.polygon_px],
+        "box_px": [float(edge) for edge in lesion.box_px],
+        "score": float(lesion.score),
+        "malignancy": lesion.malignancy,
+        "long_axis_mm": lesion.long_axis_mm,
+        "short_axis_mm": lesion.short_axis_mm,
+        **of_cancer,
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from pipelines import reasons
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
-from pipelines.instances import instance_reason, read_instances
-from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish
+from pipelines.headers import MammogramHeader, describe_mammogram, unfit_reason
+from pipelines.image_result import Conclusion, ImageResult
+from pipelines.instances import Instance, read_instances
+from pipelines.reporting import ObjectMaker, failed_images, failure, finish, limited
 from sr_templates.contract import ResultKind
 from sr_templates.registry import make_objects
 
@@ -29,22 +30,23 @@ class UnroutedPipeline:
 
     def analyse(self, study: StudyInput, options: AnalysisOptions) -> PipelineResult:
         """Say of each instance why it is not analysed."""
-        explained = [(instance, instance_reason(instance) or reasons.NOT_ROUTED) for instance in read_instances(study)]
+        explained = [(instance, instance.unfit or reasons.NOT_ROUTED) for instance in _instances(study)]
         images = [
             ImageResult(instance=instance, outcome="not_analysed", reason=reason) for instance, reason in explained
         ]
         why = reasons.joined([reason for _, reason in explained]) if explained else reasons.NO_INSTANCES
         conclusion = Conclusion(outcome="not_analysed", reason=why)
-        return finish(study, _limited(options), images, conclusion, pipeline=self.name, make_objects=self._make_objects)
+        return finish(
+            study, limited(options, KINDS), images, conclusion, pipeline=self.name, make_objects=self._make_objects
+        )
 
     def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
         """Answer for a study of which not even the headers could be reported."""
-        explained = [(instance, instance_reason(instance)) for instance in read_instances(study)]
-        images = failed_images(explained, reason)
-        return failure(study, _limited(options), images, reason, pipeline=self.name, make_objects=self._make_objects)
+        images = failed_images(_instances(study), reason)
+        return failure(
+            study, limited(options, KINDS), images, reason, pipeline=self.name, make_objects=self._make_objects
+        )
 
 
-def _limited(options: AnalysisOptions) -> AnalysisOptions:
-    """Fewer kinds for the same destinations: one that wants none of them gets a summary in their place."""
-    results = frozenset(variant for variant in options.results if variant.kind in KINDS)
-    return replace(options, results=results, profiles=options.destinations)
+def _instances(study: StudyInput) -> tuple[Instance[MammogramHeader], ...]:
+    return read_instances(study, describe_mammogram, unfit_reason)

@@ -16,7 +16,7 @@ from pydicom.uid import UID
 
 from sr_templates import codes
 from sr_templates.algorithm_identification import breast_rule_tid_4019, pipeline_tid_4019
-from sr_templates.cad_findings import INTENT, tid_4006
+from sr_templates.cad_findings import INTENT, classified, tid_4006
 from sr_templates.cad_library import ImageLibrary
 from sr_templates.content import code_item, num_item, text_item, uid_item
 from sr_templates.contract import ReportedBreast, StudyReport
@@ -70,13 +70,13 @@ def _deciding(breast: ReportedBreast, view: str, found: Sequence[NumberedFinding
 
 def _probability_of_its_label(numbered: NumberedFinding) -> float:
     """What the breast rule compares: benign is what malignancy leaves of the score."""
-    finding = numbered.finding
-    return finding.malignancy if finding.label == "malignant" else finding.score - finding.malignancy
+    label, malignancy = classified(numbered.finding)
+    return malignancy if label == "malignant" else numbered.finding.score - malignancy
 
 
 def tid_4004(report: StudyReport, library: ImageLibrary, composite: BreastComposite) -> Dataset:
     """TID 4004 Mammography CAD Composite Feature."""
-    intent = INTENT[composite.deciding[0].finding.label]
+    intent = INTENT[classified(composite.deciding[0].finding)[0]]
     children = [
         code_item("HAS CONCEPT MOD", codes.RENDERING_INTENT, intent),
         text_item("HAS OBS CONTEXT", codes.TRACKING_IDENTIFIER, composite.title),
@@ -99,5 +99,5 @@ def tid_4005(report: StudyReport, composite: BreastComposite) -> Iterator[Datase
         yield from pipeline_tid_4019("HAS PROPERTIES", report)
     certainty = max(numbered.finding.score for numbered in composite.deciding)
     yield num_item("HAS PROPERTIES", codes.CERTAINTY_OF_FEATURE, 100 * certainty, codes.PERCENT)
-    malignancy = max(numbered.finding.malignancy for numbered in composite.deciding)
+    malignancy = max(classified(numbered.finding)[1] for numbered in composite.deciding)
     yield num_item("HAS PROPERTIES", codes.PROBABILITY_OF_CANCER, 100 * malignancy, codes.PERCENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Final, Literal
 
 from pydicom import Dataset
 
@@ -21,11 +21,14 @@ from sr_templates.content import (
     text_item,
     uid_item,
 )
-from sr_templates.contract import ReportedFinding, StudyReport
+from sr_templates.contract import Label, ReportedFinding, StudyReport
 from sr_templates.wording import NumberedFinding, clipped_box_px
 
 # A reader has to see what may be cancer, and may see the rest (PS3.4 O.2.2.1)
-INTENT = {"malignant": codes.PRESENTATION_REQUIRED, "benign": codes.PRESENTATION_OPTIONAL}
+INTENT: Final[dict[Label, codes.Code]] = {
+    "malignant": codes.PRESENTATION_REQUIRED,
+    "benign": codes.PRESENTATION_OPTIONAL,
+}
 
 
 def tid_4003(findings: Iterable[Dataset]) -> Dataset:
@@ -48,9 +51,10 @@ def tid_4006(
         To an impression, or to a composite feature that is inferred from it.
     """
     finding = numbered.finding
+    label, malignancy = classified(finding)
     algorithm = next((a for a in report.algorithms if a.name == finding.algorithm), None)
     children = [
-        code_item("HAS CONCEPT MOD", codes.RENDERING_INTENT, INTENT[finding.label]),
+        code_item("HAS CONCEPT MOD", codes.RENDERING_INTENT, INTENT[label]),
         text_item("HAS OBS CONTEXT", codes.TRACKING_IDENTIFIER, numbered.title),
         uid_item("HAS OBS CONTEXT", codes.TRACKING_UID, numbered.tracking_uid),
         *(
@@ -59,11 +63,18 @@ def tid_4006(
             else pipeline_tid_4019("HAS PROPERTIES", report)
         ),
         num_item("HAS PROPERTIES", codes.CERTAINTY_OF_FINDING, 100 * finding.score, codes.PERCENT),
-        num_item("HAS PROPERTIES", codes.PROBABILITY_OF_CANCER, 100 * finding.malignancy, codes.PERCENT),
+        num_item("HAS PROPERTIES", codes.PROBABILITY_OF_CANCER, 100 * malignancy, codes.PERCENT),
         *tid_4021(library, numbered),
         tid_4010(finding),
     ]
     return code_item(relationship, codes.SINGLE_IMAGE_FINDING, codes.CALCIFICATION_CLUSTER, children)
+
+
+def classified(finding: ReportedFinding) -> tuple[Label, float]:
+    """Label and malignancy of a calcification, which always has both; raises ValueError for one that has not."""
+    if finding.label is None or finding.malignancy is None:
+        raise ValueError("a calcification is benign or malignant, with a probability")
+    return finding.label, finding.malignancy
 
 
 def tid_4010(finding: ReportedFinding) -> Dataset:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from sr_templates.content import text
-from sr_templates.contract import ReportedAlgorithm, ReportedFinding, ReportedImage, StudyReport
-from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
+from sr_templates.contract import Label, ReportedAlgorithm, ReportedFinding, ReportedImage, StudyReport
+from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, UNCLASSIFIED, WARNING, Line, Rgb
 from sr_templates.evidence import headers, valid_text
 from sr_templates.marks import Mark
-from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, revision_sentence, tag_words
+from sr_templates.wording import (
+    LABEL_WORDS,
+    NumberedFinding,
+    clipped_box_px,
+    image_name,
+    revision_sentence,
+    size_words,
+    tag_words,
+)
 
 BANNER = Line(text="RESEARCH USE, NOT FOR PRIMARY DIAGNOSIS", color=WARNING, scale=1.15)
+COLORS: Final[Mapping[Label | None, Rgb]] = {"malignant": MALIGNANT, "benign": BENIGN, None: UNCLASSIFIED}
+"""By the label of a finding, the gravest first."""
+
 _HASH_PREFIX = 12
 _PARAGRAPH_GAP = 0.7
 
 
 def label_color(finding: ReportedFinding) -> Rgb:
-    """Colour of a finding's box and words."""
-    return MALIGNANT if finding.label == "malignant" else BENIGN
+    """Colour of a finding's outline and words."""
+    return COLORS[finding.label]
 
 
 def count_words(count: int, noun: str) -> str:
@@ -48,7 +60,7 @@ def revision_line(report: StudyReport) -> Line | None:
 
 def finding_lines(found: Sequence[NumberedFinding], *, listed: int, named: bool = False) -> Iterator[Line]:
     """Findings, the gravest first; with `named`, shorter and with the name of their image."""
-    gravest_first = sorted(found, key=lambda numbered: -numbered.finding.malignancy)
+    gravest_first = sorted(found, key=lambda numbered: numbered.finding.gravity, reverse=True)
     for numbered in gravest_first[:listed]:
         yield _finding_line(numbered, named)
     if len(found) > listed:
@@ -59,12 +71,16 @@ def _finding_line(numbered: NumberedFinding, named: bool) -> Line:
     finding = numbered.finding
     where = f"{image_name(numbered.image)} " if named else ""
     certainty, probability = ("certainty", "cancer") if named else ("certainty of finding", "probability of cancer")
-    frame = f", frame {finding.frame_number}" if finding.frame_number is not None else ""
-    words = (
-        f"{numbered.number}: {where}predicted {finding.label}, {certainty} {100 * finding.score:.1f} %, "
-        f"{probability} {100 * finding.malignancy:.1f} %{frame}"
-    )
-    return Line(text=text(words), color=label_color(finding))
+    words = [f"{numbered.number}: {where}{LABEL_WORDS[finding.label]}", f"{certainty} {100 * finding.score:.1f} %"]
+    if finding.malignancy is not None:
+        words.append(f"{probability} {100 * finding.malignancy:.1f} %")
+    if finding.her2 is not None:
+        words.append(f"predicted HER2-positive {100 * finding.her2:.1f} %")
+    if size := size_words(finding):
+        words.append(size)
+    if finding.frame_number is not None:
+        words.append(f"frame {finding.frame_number}")
+    return Line(text=text(", ".join(words)), color=label_color(finding))
 
 
 def apart(lines: Iterator[Line]) -> Iterator[Line]:
@@ -110,8 +126,9 @@ def _moment(moment: datetime) -> str:
 
 
 def marks_of(image: ReportedImage, found: Sequence[NumberedFinding], *, full_tags: bool) -> tuple[Mark, ...]:
-    """Boxes of an image with decoded pixels, the gravest last and so on top."""
-    gravest_last = sorted(found, key=lambda numbered: numbered.finding.malignancy)
+    """Outlines on an image with decoded pixels, the gravest last and so on top; of several frames, on the one shown."""
+    shown = [numbered for numbered in found if image.display_frame in {None, numbered.finding.frame_number}]
+    gravest_last = sorted(shown, key=lambda numbered: numbered.finding.gravity)
     return tuple(_mark(image, numbered, full_tags) for numbered in gravest_last)
 
 
@@ -122,6 +139,7 @@ def _mark(image: ReportedImage, numbered: NumberedFinding, full_tags: bool) -> M
     box = (min(max(x0, 0.0), columns), min(max(y0, 0.0), rows), min(max(x1, 0.0), columns), min(max(y1, 0.0), rows))
     return Mark(
         box_px=box,
+        polygon_px=finding.polygon_px,
         tags=(tag_words(numbered), str(numbered.number)) if full_tags else (str(numbered.number),),
         color=label_color(finding),
     )
@@ -131,5 +149,10 @@ def outcome_color(image: ReportedImage) -> Rgb:
     """Colour of what is said of an image: its gravest finding, or that it was not analysed."""
     if image.outcome != "analysed":
         return WARNING
-    labels = {finding.label for finding in image.findings}
-    return MALIGNANT if "malignant" in labels else BENIGN if labels else PLAIN
+    return findings_color(image.findings)
+
+
+def findings_color(findings: Iterable[ReportedFinding]) -> Rgb:
+    """Colour of what is said of several findings: malignant if one is."""
+    labels = {finding.label for finding in findings}
+    return next((color for label, color in COLORS.items() if label in labels), PLAIN)

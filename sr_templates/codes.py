@@ -184,9 +184,19 @@ DEVICE_OBSERVER_MANUFACTURER = Code("121014", "DCM", "Device Observer Manufactur
 DEVICE_OBSERVER_MODEL_NAME = Code("121015", "DCM", "Device Observer Model Name")
 DEVICE_OBSERVER_SERIAL_NUMBER = Code("121016", "DCM", "Device Observer Serial Number")
 
-# Units (UCUM, PS3.16 CID 7460 and 7181)
+# What was found, by the report's target: CID 6014; CID 7159, lesion segmentation types
+LESION = Code("52988006", "SCT", "Lesion")
+FINDING_TYPE = {"calcification": CALCIFICATION_CLUSTER, "lesion": LESION}
+
+# CID 7470, linear measurements; CID 7471, area measurements
+LONG_AXIS = Code("103339001", "SCT", "Long axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short axis")
+AREA = Code("42798000", "SCT", "Area")
+
+# Units (UCUM, PS3.16 CID 7460, 7461 and 7181)
 PERCENT = Code("%", "UCUM", "Percent")
 MILLIMETER = Code("mm", "UCUM", "millimeter")
+SQUARE_MILLIMETER = Code("mm2", "UCUM", "square millimeter")
 NO_UNITS = Code("1", "UCUM", "no units")
 PIXELS = Code("{pixels}", "UCUM", "pixels")
 
@@ -207,3 +217,6 @@ BREAST_STATUS = {
     "no_calcification": Code("NO_CALCIFICATION", PRIVATE_SCHEME, "No calcification detected"),
     "not_analysed": Code("NOT_ANALYSED", PRIVATE_SCHEME, "Not analysed"),
 }
+
+# Private: a prediction of a receptor is no assay of it, so it never has the code of one
+PREDICTED_HER2_POSITIVE = Code("PRED_HER2_POS", PRIVATE_SCHEME, "Predicted probability of HER2-positive")

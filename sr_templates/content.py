@@ -130,12 +130,14 @@ def time_item(relationship: Relationship, name: Code, value: str) -> Dataset:
     return item
 
 
-def num_item(relationship: Relationship, name: Code, value: float, units: Code) -> Dataset:
+def num_item(
+    relationship: Relationship, name: Code, value: float, units: Code, children: Iterable[Dataset] = ()
+) -> Dataset:
     """Make a NUM item; six significant digits keep the value within the 16 characters of DS."""
     measured = Dataset()
     measured.NumericValue = f"{value:.6g}"
     measured.MeasurementUnitsCodeSequence = code_sequence(units)
-    item = _item("NUM", relationship, name, ())
+    item = _item("NUM", relationship, name, children)
     item.MeasuredValueSequence = [measured]
     return item
 

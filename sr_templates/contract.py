@@ -17,6 +17,9 @@ CaptureCompression = Literal["none", "jpeg_baseline"]
 Outcome = Literal["analysed", "not_analysed", "failed"]
 AlgorithmStatus = Literal["succeeded", "partially_succeeded", "failed", "not_attempted"]
 BreastStatus = Literal["benign", "malignant", "no_calcification", "not_analysed"]
+Label = Literal["benign", "malignant"]
+Target = Literal["calcification", "lesion"]
+"""What a study was searched for: calcifications on mammograms, lesions on ultrasound."""
 
 
 DEFAULT_KINDS: tuple[ResultKind, ...] = ("cad_sr", "measurement_sr", "heatmap", "summary")
@@ -125,34 +128,53 @@ class ReportedAlgorithm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedFinding:
-    """A calcification finding on one image.
+    """A finding on one image: of the report's target.
 
     Attributes
     ----------
     box_px : tuple of float
         ``(x0, y0, x1, y1)`` in the stored image; x column, y row; (0, 0) is the outer top left corner of the first
         pixel, as in SCOORD (PS3.3 C.18.6).
-    label : {"benign", "malignant"}
-        The likelier class.
+    label : {"benign", "malignant"} or None
+        The likelier class; None when no classifier ran.
     score : float
-        Probability that there are calcifications, benign or malignant, 0 to 1.
-    malignancy : float
-        Probability that there are malignant ones, 0 to `score`.
+        Probability that there is what was looked for, benign or malignant, 0 to 1.
+    malignancy : float or None
+        Probability that it is malignant, 0 to 1: of calcifications no more than `score`, and always there.
     algorithm : str
         Name of the `ReportedAlgorithm` that found it.
+    classifier : str
+        Name of the one that `malignancy` is from; empty when it is the same.
     frame_number : int or None
         1-based, for multi-frame images.
     calcification_count : int or None
         Number of calcifications in a cluster, where the algorithm counts them.
+    polygon_px : tuple of (x, y)
+        Outline, closed by its first point, which is not repeated; empty: the box is the outline.
+    long_axis_mm, short_axis_mm, area_mm2 : float or None
+        Size, where the image is calibrated.
+    her2 : float or None
+        Probability that it is HER2-positive, 0 to 1; None when that was not attempted.
     """
 
     box_px: tuple[float, float, float, float]
-    label: Literal["benign", "malignant"]
+    label: Label | None
     score: float
-    malignancy: float
+    malignancy: float | None
     algorithm: str
+    classifier: str = ""
     frame_number: int | None = None
     calcification_count: int | None = None
+    polygon_px: tuple[tuple[float, float], ...] = ()
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    area_mm2: float | None = None
+    her2: float | None = None
+
+    @property
+    def gravity(self) -> tuple[float, float]:
+        """What the gravest finding has most of: malignancy, and what is not classified by how sure it is."""
+        return -1.0 if self.malignancy is None else self.malignancy, self.score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +191,9 @@ class ReportedImage:
     view_modifiers : tuple of str
         SNOMED CT code values of CID 4015.
     outcome, reason
-        Reason is a sentence for the radiologist, empty when analysed.
+        Reason is a sentence for the radiologist: why it was not analysed, or what of an analysed image was not.
     malignancy : float or None
-        Probability that the image shows a malignant calcification.
+        Probability that the image shows a malignant finding.
     second_opinion : float or None
         The same by the whole-image classifier, where it ran; it decides nothing.
     display : numpy.ndarray or None
@@ -179,6 +201,10 @@ class ReportedImage:
         (0 black). None when the pixels could not be decoded.
     activation : numpy.ndarray or None
         Shape ``(rows, columns)`` of the stored frame, float32, 0 to 1.
+    display_frame : int or None
+        Which frame of a multi-frame image `display` and `activation` show, from 1; None for a single frame.
+    display_spacing_mm : tuple of float or None
+        ``(row, column)`` of an ultrasound picture by its region calibration; of other images the header tells.
     """
 
     header: Dataset
@@ -192,6 +218,8 @@ class ReportedImage:
     second_opinion: float | None = None
     display: NDArray[np.uint8] | None = None
     activation: NDArray[np.float32] | None = None
+    display_frame: int | None = None
+    display_spacing_mm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +254,8 @@ class StudyReport:
         its file is damaged: it was meant to be looked at.
     other_instances : tuple of (pydicom.Dataset, str)
         All other instances without pixels (structured reports): header and the reason it was not analysed.
+    target : {"calcification", "lesion"}
+        What the images were searched for.
     configuration : mapping of str to str
         What else the result depends on; part of every derived UID.
     replaces : tuple of ReplacedResult
@@ -243,6 +273,7 @@ class StudyReport:
     other_instances: tuple[tuple[Dataset, str], ...] = ()
     breasts: tuple[ReportedBreast, ...] = ()
     algorithms: tuple[ReportedAlgorithm, ...] = ()
+    target: Target = "calcification"
     device: ReportingDevice
     configuration: Mapping[str, str] = field(default_factory=dict)
     replaces: tuple[ReplacedResult, ...] = ()

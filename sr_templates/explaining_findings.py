@@ -218,8 +218,11 @@ def _group(group: ContentItem, library: Library) -> Iterator[str]:
     yield from (INDENT + line for line in _where(group, library))
     for child in group.children:
         if child.concept_code not in (*SHOWN_APART, "121071") and child.value:
-            modifiers = "".join(
-                f", {below.value}" for below in child.children if below.relationship == "HAS CONCEPT MOD"
-            )
-            yield f"{INDENT}{child.concept}: {child.value}{modifiers}"
+            modifiers = [
+                below.value
+                for below in child.children
+                if below.relationship == "HAS CONCEPT MOD" and below.concept_code not in ALGORITHM
+            ]
+            by = [f"by {name}" for name, _ in _algorithms(child.children)]
+            yield f"{INDENT}{child.concept}: {', '.join([child.value, *modifiers, *by])}"
     yield from (f"{INDENT}by {name}" for name, _ in _algorithms(group.children))

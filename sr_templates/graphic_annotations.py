@@ -16,9 +16,10 @@ from highdicom.pr import GraphicLayer, GraphicObject, TextObject
 from pydicom import Dataset
 
 from sr_templates.content import text
-from sr_templates.contract import ReportedImage, StudyReport
-from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, Rectangle, Rgb
+from sr_templates.contract import Label, ReportedImage, StudyReport
+from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, UNCLASSIFIED, Rectangle, Rgb
 from sr_templates.evidence import InstanceReference, patient_orientation, valid_number
+from sr_templates.outlines import Point, outline_px
 from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, numbered_findings, tag_words
 
 RESEARCH_USE_LINE = "AI, research use, not for primary diagnosis"
@@ -28,9 +29,10 @@ _NOTE_LAYER = "AI NOTE"
 _LAYERS: tuple[tuple[str, str, Rgb], ...] = (
     ("AI BENIGN", "Findings predicted benign", BENIGN),
     ("AI MALIGNANT", "Findings predicted malignant", MALIGNANT),
+    ("AI LESION", "Findings that were not classified", UNCLASSIFIED),
     (_NOTE_LAYER, "Image, model and intended use", PLAIN),
 )
-_LAYER_OF_LABEL = {"benign": "AI BENIGN", "malignant": "AI MALIGNANT"}
+_LAYER_OF_LABEL: dict[Label | None, str] = {"benign": "AI BENIGN", "malignant": "AI MALIGNANT", None: "AI LESION"}
 _WHITE_P_VALUE = 0xFFFF
 _TAGGED_IN_FULL = 12
 _HASH_PREFIX = 12
@@ -53,7 +55,7 @@ def graphic_annotations(report: StudyReport, image: ReportedImage, source: Insta
     Returns
     -------
     list of pydicom.Dataset
-        Boxes are closed and not filled. A tag stands beside its box and on no finding; where there is no such place,
+        Outlines are closed and not filled. A tag stands beside its box and on no finding; where there is no such place,
         it is tied to the corner of its box.
     """
     found = [numbered for numbered in numbered_findings(report) if numbered.image is image]
@@ -69,7 +71,7 @@ def graphic_annotations(report: StudyReport, image: ReportedImage, source: Insta
         place = _beside(box, _size(tag, area), others, area)
         if place is not None:
             others.append(place)
-        drawn = (_outline(numbered, box), _tag_text(tag, box, place))
+        drawn = (_outline(numbered, outline_px(image, numbered.finding)), _tag_text(tag, box, place))
         drawings.setdefault((frame, _LAYER_OF_LABEL[numbered.finding.label]), []).append(drawn)
     items = []
     for (frame, layer), drawn_together in drawings.items():
@@ -111,11 +113,10 @@ def _frame(image: ReportedImage, numbered: NumberedFinding) -> int | None:
     return frame if frame is not None and count > 1 and 1 <= frame <= count else None
 
 
-def _outline(numbered: NumberedFinding, box: Rectangle) -> GraphicObject:
-    x0, y0, x1, y1 = box
+def _outline(numbered: NumberedFinding, points_px: list[Point]) -> GraphicObject:
     return GraphicObject(
         graphic_type="POLYLINE",
-        graphic_data=np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], dtype=np.float32),
+        graphic_data=np.array(points_px, dtype=np.float32),
         units="PIXEL",
         tracking_id=text(numbered.title),
         tracking_uid=numbered.tracking_uid,

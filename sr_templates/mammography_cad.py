@@ -37,7 +37,8 @@ def make_mammography_cad(report: StudyReport, variant: ResultVariant) -> tuple[R
     Returns
     -------
     tuple of ResultObject
-        One object, or none when the study holds no mammogram: TID 4000 row 4 wants at least one image.
+        One object, or none when the study holds no mammogram (TID 4000 row 4 wants at least one image) or was searched
+        for something else than calcifications.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def make_mammography_cad(report: StudyReport, variant: ResultVariant) -> tuple[R
         A finding lies outside of its image, or an analysed image is none that the report can refer to.
     """
     library = ImageLibrary(report)
-    if not library.entries:
+    if not library.entries or report.target != "calcification":
         return ()
     document = ReportDocument(
         report,

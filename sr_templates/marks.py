@@ -11,6 +11,7 @@ from PIL import ImageDraw
 from sr_templates.drawing import BACKGROUND, Rectangle, Rgb, font, text_width_px
 
 Segment = tuple[float, float, float, float]
+Point = tuple[float, float]
 
 _RINGS = 40
 
@@ -33,18 +34,29 @@ class Placement:
 
     def to_picture(self, box_px: Rectangle) -> Rectangle:
         """Map a box from the image's pixels to the picture's."""
+        return *self.point_to_picture(box_px[:2]), *self.point_to_picture(box_px[2:])
+
+    def point_to_picture(self, point_px: Point) -> Point:
+        """Map a point ``(x, y)`` likewise."""
         left, top, right, bottom = self.area_px
         x, y = (right - left) / self.columns, (bottom - top) / self.rows
-        return left + box_px[0] * x, top + box_px[1] * y, left + box_px[2] * x, top + box_px[3] * y
+        return left + point_px[0] * x, top + point_px[1] * y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A box in pixels of the image, outer corners, and what its tag may say, the fullest first."""
+    """A finding in pixels of the image, outer corners, and what its tag may say, the fullest first.
+
+    Attributes
+    ----------
+    polygon_px : tuple of (x, y)
+        Outline within the box, closed by its first point, which is not repeated; empty: the box is drawn.
+    """
 
     box_px: Rectangle
     tags: tuple[str, ...]
     color: Rgb
+    polygon_px: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +73,8 @@ class PlacedMark:
         What the tag says, and where; empty and None where there is no room beside the findings.
     leader_px : tuple of float or None
         Line from a distant tag to its box.
+    polygon_px : tuple of (x, y)
+        Outline to be drawn in place of the box.
     """
 
     inside_px: Rectangle
@@ -69,6 +83,7 @@ class PlacedMark:
     tag: str
     tag_px: Rectangle | None
     leader_px: Segment | None
+    polygon_px: tuple[Point, ...] = ()
 
 
 def line_width_px(font_px: int) -> int:
@@ -105,7 +120,15 @@ def place_marks(
         if leader is not None:
             leaders.append(leader)
         placed.append(
-            PlacedMark(inside_px=inside, outline_px=outline, color=mark.color, tag=tag, tag_px=place, leader_px=leader)
+            PlacedMark(
+                inside_px=inside,
+                outline_px=outline,
+                color=mark.color,
+                tag=tag,
+                tag_px=place,
+                leader_px=leader,
+                polygon_px=tuple(placement.point_to_picture(point) for point in mark.polygon_px),
+            )
         )
     return tuple(reversed(placed))
 
@@ -116,13 +139,23 @@ def draw_marks(draw: ImageDraw.ImageDraw, placed: Sequence[PlacedMark], font_px:
         if mark.leader_px is not None:
             draw.line(mark.leader_px, fill=mark.color, width=max(1, font_px // 16))
     for mark in placed:
-        x0, y0, x1, y1 = mark.outline_px
-        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=mark.color, width=line_width_px(font_px))
+        if mark.polygon_px:
+            # the ends meet half way along an edge, so that the corner at the first point is drawn like the others
+            draw.line(_closed(mark.polygon_px), fill=mark.color, width=line_width_px(font_px), joint="curve")
+        else:
+            x0, y0, x1, y1 = mark.outline_px
+            draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=mark.color, width=line_width_px(font_px))
     for mark in placed:
         if mark.tag_px is not None:
             x0, y0, x1, y1 = mark.tag_px
             draw.rectangle((x0, y0, x1 - 1, y1 - 1), fill=BACKGROUND)
             draw.text((x0 + font_px / 4, y0), mark.tag, fill=mark.color, font=font(font_px))
+
+
+def _closed(polygon_px: tuple[Point, ...]) -> list[Point]:
+    (x0, y0), (x1, y1) = polygon_px[0], polygon_px[-1]
+    middle = (x0 + x1) / 2, (y0 + y1) / 2
+    return [middle, *polygon_px, middle]
 
 
 def _place_tag(

@@ -14,7 +14,6 @@ from pydicom import Dataset
 from sr_templates import codes
 from sr_templates.algorithm_identification import tid_4019
 from sr_templates.content import (
-    closed_outline_px,
     code_item,
     container,
     date_item,
@@ -25,7 +24,7 @@ from sr_templates.content import (
     time_item,
     uid_item,
 )
-from sr_templates.contract import ReportedImage, ResultObject, ResultVariant, StudyReport
+from sr_templates.contract import ReportedFinding, ReportedImage, ResultObject, ResultVariant, StudyReport
 from sr_templates.document import RESEARCH_USE, ReportDocument, finish
 from sr_templates.evidence import (
     patient_orientation,
@@ -36,7 +35,8 @@ from sr_templates.evidence import (
     value_text,
 )
 from sr_templates.identity import algorithm_parameters, device_uid
-from sr_templates.wording import NumberedFinding, clipped_box_px, numbered_findings, study_sentences
+from sr_templates.outlines import outline_px
+from sr_templates.wording import NumberedFinding, numbered_findings, study_sentences
 
 SERIES_NUMBER = 9002
 SERIES_DESCRIPTION = "AI measurements (research use)"
@@ -159,7 +159,7 @@ def tid_1603(image: ReportedImage) -> Iterator[Dataset]:
 
 
 def tid_1410(report: StudyReport, numbered: NumberedFinding) -> Dataset:
-    """TID 1410 Planar ROI Measurements and Qualitative Evaluations: one finding, its box as a closed polyline."""
+    """TID 1410 Planar ROI Measurements and Qualitative Evaluations: one finding, its outline as a closed polyline."""
     image, finding = numbered.image, numbered.finding
     source = reference(image.header)
     if source is None:
@@ -169,22 +169,43 @@ def tid_1410(report: StudyReport, numbered: NumberedFinding) -> Dataset:
         if image.laterality is None
         else [code_item("HAS CONCEPT MOD", codes.LATERALITY, codes.SIDE[image.laterality])]
     )
-    outline = closed_outline_px(clipped_box_px(image, finding))
+    outline = outline_px(image, finding)
     selected = image_item("SELECTED FROM", codes.SOURCE, source, frame_number=finding.frame_number)
     children = [
         text_item("HAS OBS CONTEXT", codes.TRACKING_IDENTIFIER, numbered.title),
         uid_item("HAS OBS CONTEXT", codes.TRACKING_UID, numbered.tracking_uid),
-        code_item("CONTAINS", codes.FINDING, codes.CALCIFICATION_CLUSTER),
+        code_item("CONTAINS", codes.FINDING, codes.FINDING_TYPE[report.target]),
         scoord_item("CONTAINS", codes.IMAGE_REGION, "POLYLINE", outline, [selected]),
         code_item("HAS CONCEPT MOD", codes.FINDING_SITE, codes.BREAST, side),
         *(item for a in report.algorithms if a.name == finding.algorithm for item in tid_4019("HAS CONCEPT MOD", a)),
-        num_item("CONTAINS", codes.PROBABILITY_OF_CANCER, 100 * finding.malignancy, codes.PERCENT),
-        num_item("CONTAINS", codes.CERTAINTY_OF_FINDING, 100 * finding.score, codes.PERCENT),
+        *tid_1419(report, finding),
     ]
-    count = finding.calcification_count
-    if count is not None:
-        children.append(num_item("CONTAINS", codes.NUMBER_OF_CALCIFICATIONS, count, codes.NO_UNITS))
     return container("CONTAINS", codes.MEASUREMENT_GROUP, children, continuity="CONTINUOUS")
+
+
+def tid_1419(report: StudyReport, finding: ReportedFinding) -> Iterator[Dataset]:
+    """TID 1419 ROI Measurements: probabilities, and size where it was measured.
+
+    A value that is from another algorithm than the outline names it.
+    """
+    classifier = [
+        item for a in report.algorithms if a.name == finding.classifier for item in tid_4019("HAS CONCEPT MOD", a)
+    ]
+    if finding.malignancy is not None:
+        percent = 100 * finding.malignancy
+        yield num_item("CONTAINS", codes.PROBABILITY_OF_CANCER, percent, codes.PERCENT, classifier)
+    yield num_item("CONTAINS", codes.CERTAINTY_OF_FINDING, 100 * finding.score, codes.PERCENT)
+    if finding.her2 is not None:
+        yield num_item("CONTAINS", codes.PREDICTED_HER2_POSITIVE, 100 * finding.her2, codes.PERCENT)
+    sizes = (
+        (codes.LONG_AXIS, finding.long_axis_mm, codes.MILLIMETER),
+        (codes.SHORT_AXIS, finding.short_axis_mm, codes.MILLIMETER),
+        (codes.AREA, finding.area_mm2, codes.SQUARE_MILLIMETER),
+        (codes.NUMBER_OF_CALCIFICATIONS, finding.calcification_count, codes.NO_UNITS),
+    )
+    for name, value, units in sizes:
+        if value is not None:
+            yield num_item("CONTAINS", name, value, units)
 
 
 def qualitative_evaluations(report: StudyReport) -> Iterator[Dataset]:

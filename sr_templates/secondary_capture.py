@@ -26,10 +26,10 @@ from sr_templates.content import code_sequence, text
 from sr_templates.contract import ReportedImage, ResultObject, ResultVariant, StudyReport
 from sr_templates.document import finish
 from sr_templates.drawing import WARNING, Line
-from sr_templates.evidence import patient_orientation, reference, value_text
+from sr_templates.evidence import patient_orientation, reference, valid_number, value_text
 from sr_templates.heatmap_layout import Words
 from sr_templates.heatmap_picture import HeatmapPicture, render
-from sr_templates.scales import pixel_size
+from sr_templates.scales import PixelSize, pixel_size
 from sr_templates.wording import image_name, malignancy_words, numbered_findings, result_sentence
 
 SERIES_NUMBER = 9003
@@ -122,9 +122,16 @@ def draw_result(report: StudyReport, image: ReportedImage, *, max_side_px: int) 
         activation=image.activation,
         marks=marks_of(image, found, full_tags=len(found) <= _TAGGED_IN_FULL),
         words=heatmap_words(report, image),
-        pixel_size=pixel_size(image.header),
+        pixel_size=_pixel_size(image),
         max_side_px=max_side_px,
     )
+
+
+def _pixel_size(image: ReportedImage) -> PixelSize | None:
+    """Of ultrasound by the region calibration alone: what Pixel Spacing means there is anybody's guess."""
+    if image.display_spacing_mm is not None:
+        return PixelSize(column_mm=image.display_spacing_mm[1])
+    return None if value_text(image.header, "Modality") == "US" else pixel_size(image.header)
 
 
 def heatmap_words(report: StudyReport, image: ReportedImage) -> Words:
@@ -140,7 +147,9 @@ def heatmap_words(report: StudyReport, image: ReportedImage) -> Words:
 
 def _title(image: ReportedImage) -> str:
     modifiers = [codes.VIEW_MODIFIER[m].meaning.lower() for m in image.view_modifiers if m in codes.VIEW_MODIFIER]
-    return ", ".join((image_name(image), *modifiers))
+    frames = valid_number(image.header, "NumberOfFrames")
+    shown = f"frame {image.display_frame}{f' of {frames}' if frames else ''}" if image.display_frame is not None else ""
+    return ", ".join((image_name(image), *modifiers, *filter(None, (shown,))))
 
 
 def _lines_above(report: StudyReport, image: ReportedImage) -> Iterator[Line]:
@@ -150,9 +159,11 @@ def _lines_above(report: StudyReport, image: ReportedImage) -> Iterator[Line]:
         yield revision
     if image.outcome == "analysed":
         count = len(image.findings)
-        words = count_words(count, "calcification finding") if count else "No calcification found"
+        words = count_words(count, f"{report.target} finding") if count else f"No {report.target} found"
         words += malignancy_words(image, "probability of malignancy of the image")
         yield Line(text=words, color=outcome_color(image), scale=1.15)
+        if image.reason:
+            yield Line(text=text(result_sentence(image.outcome, image.reason)), color=WARNING)
     else:
         yield Line(text=text(result_sentence(image.outcome, image.reason)), color=WARNING, scale=1.15)
     if image.second_opinion is not None:

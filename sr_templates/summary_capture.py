@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from sr_templates.capture import Capture
 from sr_templates.capture_words import (
     BANNER,
+    COLORS,
     algorithm_lines,
     analysis_line,
     apart,
     count_words,
     finding_lines,
+    findings_color,
     marks_of,
     outcome_color,
     revision_line,
@@ -33,6 +35,7 @@ from sr_templates.evidence import value_text
 from sr_templates.mammograms import is_mammogram
 from sr_templates.summary_picture import Sheet, SummaryPicture, Thumbnail, render_summary
 from sr_templates.wording import (
+    LABEL_WORDS,
     OUTCOME_WORDS,
     SIDE_WORDS,
     STATUS_WORDS,
@@ -146,11 +149,11 @@ def _views(hung: Hung) -> list[str]:
     return [next(str(image.view) for image in row if image is not None) for row in hung]
 
 
-def _gravity(image: ReportedImage) -> tuple[bool, bool, float, bool, bool]:
+def _gravity(image: ReportedImage) -> tuple[bool, bool, tuple[float, float], bool, bool]:
     """Sort key: what was analysed and shows most comes first, plain views before modified ones."""
-    worst = max((finding.malignancy for finding in image.findings), default=0.0)
+    worst = max((finding.gravity for finding in image.findings), default=(0.0, 0.0))
     analysed = image.outcome == "analysed"
-    return not analysed, not image.findings, -worst, bool(image.view_modifiers), image.display is None
+    return not analysed, not image.findings, (-worst[0], -worst[1]), bool(image.view_modifiers), image.display is None
 
 
 def _thumbnail(report: StudyReport, image: ReportedImage, found: Sequence[NumberedFinding]) -> Thumbnail:
@@ -164,7 +167,7 @@ def _thumbnail(report: StudyReport, image: ReportedImage, found: Sequence[Number
             caption = Line(text=f"{name}: {OUTCOME_WORDS[image.outcome]}", color=WARNING)
             return Thumbnail(display=None, inside=inside, caption=(caption,))
         return Thumbnail(display=image.display, caption=(Line(text=f"{name}: {why}", color=WARNING),))
-    words = f"{name}: {count_words(len(of_image), 'finding')}" if of_image else f"{name}: no calcification found"
+    words = f"{name}: {count_words(len(of_image), 'finding')}" if of_image else f"{name}: no {report.target} found"
     words += malignancy_words(image, "cancer")
     return Thumbnail(
         display=image.display,
@@ -196,11 +199,12 @@ def _lines_above(report: StudyReport) -> Iterator[Line]:
     labels = [finding.label for image in report.images for finding in image.findings]
     on = f"{len(analysed)} of {count_words(len(report.images), 'image')} analysed"
     if labels:
-        parts = [f"{labels.count(label)} predicted {label}" for label in ("malignant", "benign") if label in labels]
-        words = f"{count_words(len(labels), 'calcification finding')} ({', '.join(parts)}); {on}"
-        color = MALIGNANT if "malignant" in labels else BENIGN
+        known = [label for label in COLORS if label in labels]
+        parts = [f"{labels.count(label)} {LABEL_WORDS[label]}" for label in known]
+        words = f"{count_words(len(labels), f'{report.target} finding')} ({', '.join(parts)}); {on}"
     else:
-        words, color = f"No calcification found; {on}", PLAIN
+        words = f"No {report.target} found; {on}"
+    color = findings_color(finding for image in report.images for finding in image.findings)
     yield Line(text=words, color=color, scale=_HEADING)
     silent = len(report.images) - len(analysed)
     if silent:
@@ -242,10 +246,10 @@ def _breast_lines(breast: ReportedBreast) -> Iterator[Line]:
 
 
 def _not_analysed_lines(report: StudyReport) -> Iterator[Line]:
-    """Every instance that was not analysed, by reason."""
+    """Every instance that was not analysed, or not all of it, by reason."""
     by_reason: dict[str, list[str]] = {}
     for image in report.images:
-        if image.outcome != "analysed":
+        if image.reason or image.outcome != "analysed":
             by_reason.setdefault(result_sentence(image.outcome, image.reason), []).append(image_name(image))
     for header, reason in report.other_instances:
         name = f"{value_text(header, 'Modality')} object".strip()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydicom.uid import UID
 
-from sr_templates.contract import Outcome, ReportedBreast, ReportedFinding, ReportedImage, StudyReport
+from sr_templates.contract import Label, Outcome, ReportedBreast, ReportedFinding, ReportedImage, StudyReport
 from sr_templates.evidence import valid_number, value_text
 from sr_templates.identity import result_uid
 
@@ -24,6 +24,11 @@ STATUS_WORDS = {
     "not_analysed": "not analysed",
 }
 SIDE_WORDS = {"L": "Left", "R": "Right"}
+LABEL_WORDS: dict[Label | None, str] = {
+    "benign": "predicted benign",
+    "malignant": "predicted malignant",
+    None: "not classified",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,8 @@ class NumberedFinding:
     @property
     def title(self) -> str:
         """Tracking identifier, e.g. ``"Finding 1: R CC, predicted malignant"``."""
-        return f"Finding {self.number}: {image_name(self.image)}, predicted {self.finding.label}"
+        frame = f", frame {self.finding.frame_number}" if self.finding.frame_number is not None else ""
+        return f"Finding {self.number}: {image_name(self.image)}{frame}, {LABEL_WORDS[self.finding.label]}"
 
 
 def numbered_findings(report: StudyReport) -> tuple[NumberedFinding, ...]:
@@ -56,9 +62,16 @@ def numbered_findings(report: StudyReport) -> tuple[NumberedFinding, ...]:
 
 
 def image_name(image: ReportedImage) -> str:
-    """Short name of an image, e.g. ``"R CC"``; what is not known is left out, of all of it the modality remains."""
+    """Short name of an image, e.g. ``"R CC"``, of ultrasound ``"R US 12"`` by its Instance Number.
+
+    What is not known is left out, of all of it the modality remains.
+    """
+    modality = value_text(image.header, "Modality")
+    number = valid_number(image.header, "InstanceNumber")
+    if modality == "US" and number is not None:
+        return " ".join(part for part in (image.laterality, modality, str(number)) if part)
     known = " ".join(part for part in (image.laterality, image.view) if part)
-    return known or f"{value_text(image.header, 'Modality')} image".strip()
+    return known or f"{modality} image".strip()
 
 
 def result_sentence(outcome: Outcome, reason: str) -> str:
@@ -81,7 +94,7 @@ def image_sentence(report: StudyReport, image: ReportedImage) -> str:
     sentence = f"{image_name(image)}: {result_sentence(image.outcome, image.reason)}"
     if image.outcome == "analysed":
         count = len(image.findings)
-        sentence += f", {count} calcification finding{'' if count == 1 else 's'}"
+        sentence += f", {count} {report.target} finding{'' if count == 1 else 's'}"
     sentence += malignancy_words(image, "probability of malignancy of the image")
     if image.second_opinion is not None:
         classifiers = [algorithm.name for algorithm in report.algorithms if algorithm.task == "classification"]
@@ -99,11 +112,13 @@ def malignancy_words(image: ReportedImage, title: str) -> str:
 
 
 def tag_words(numbered: NumberedFinding) -> str:
-    """What stands beside the box of a finding, e.g. ``"1 malignant, cancer 62 %"``.
+    """What stands beside a finding, e.g. ``"1 malignant, cancer 62 %"``.
 
     Of its two probabilities the one that a reader acts on; a probability is never rounded to none or to all.
     """
     malignancy = numbered.finding.malignancy
+    if malignancy is None:
+        return f"{numbered.number} {LABEL_WORDS[None]}"
     if 0.0 < malignancy < 0.01:
         percent = "under 1"
     elif 0.99 < malignancy < 1.0:
@@ -111,6 +126,13 @@ def tag_words(numbered: NumberedFinding) -> str:
     else:
         percent = f"{100 * malignancy:.0f}"
     return f"{numbered.number} {numbered.finding.label}, cancer {percent} %"
+
+
+def size_words(finding: ReportedFinding) -> str:
+    """Size of a finding where it was measured, e.g. ``"12.3 x 8.1 mm"``; else empty."""
+    if finding.long_axis_mm is None or finding.short_axis_mm is None:
+        return ""
+    return f"{finding.long_axis_mm:.1f} x {finding.short_axis_mm:.1f} mm"
 
 
 def revision_sentence(report: StudyReport) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from models.metadata import folder_name
+from models.registry import MODELS
 from tests.peers.servers import (
     FakePacs,
     Orthanc,
@@ -29,8 +31,8 @@ SHARED_DIR = Path(__file__).resolve().parents[2] / "shared"
 def _no_weights_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests of the node's ways do without the networks' minutes; those of the networks say which weights they want."""
     folder = tmp_path_factory.mktemp("no-weights")
-    for name in ("fpnnet", "sppnet"):
-        (folder / name).mkdir()
+    for name in MODELS:
+        (folder / folder_name(name)).mkdir()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MAMMONODE_MODELS__WEIGHTS_DIR", str(folder))
         yield

@@ -56,7 +56,7 @@ def froc_plot(evaluation: Evaluation) -> Plot | None:
     curves = [(name, curve) for name, curve in evaluation.froc.items() if isinstance(curve, Froc)]
     if not curves:
         return None
-    figure, axes = _figure(6.4, 4.6)
+    figure, axes = new_figure(6.4, 4.6)
     for (name, curve), colour, style in zip(curves, (BLUE, VERMILLION, GREEN), ("-", "--", ":"), strict=False):
         _staircase(axes, curve, label=f"{name} ({curve.lesions})", colour=colour, style=style)
     name, first = curves[0]
@@ -85,7 +85,7 @@ def froc_plot(evaluation: Evaluation) -> Plot | None:
         f"{first.images} {first.false_positives_on}; marks: sensitivity at {', '.join(f'{rate:g}' for rate in RATES)} "
         "false positives an image with 95 % intervals, resampled by patient."
     )
-    return Plot(name="froc", caption=caption, png=_png(figure))
+    return Plot(name="froc", caption=caption, png=png_of(figure))
 
 
 def roc_plot(level: Level, second: Level | None = None) -> Plot | None:
@@ -95,7 +95,7 @@ def roc_plot(level: Level, second: Level | None = None) -> Plot | None:
         curves.append((f"SPPNet, {_scope_words(second, WITH_LESION)}", opinion))
     if not curves:
         return None
-    figure, axes = _figure(4.6, 4.6)
+    figure, axes = new_figure(4.6, 4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (1, 3)))
     for (name, curve), colour, style in zip(curves, (BLUE, VERMILLION, GREEN), ("-", "--", "-."), strict=False):
         axes.plot(
@@ -112,7 +112,7 @@ def roc_plot(level: Level, second: Level | None = None) -> Plot | None:
     axes.set_xlabel("1 - specificity")
     axes.set_ylabel("Sensitivity for malignant")
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, fontsize=7.5)
-    return Plot(name=f"roc_{level.name}", caption=f"ROC, {level.name} level: malignant or not.", png=_png(figure))
+    return Plot(name=f"roc_{level.name}", caption=f"ROC, {level.name} level: malignant or not.", png=png_of(figure))
 
 
 def confusion_plot(levels: Sequence[Level]) -> Plot | None:
@@ -120,14 +120,14 @@ def confusion_plot(levels: Sequence[Level]) -> Plot | None:
     shown = [level for level in levels if any(count for row in level.confusion.counts for count in row)]
     if not shown:
         return None
-    figure, panels = _figure(3.5 * len(shown), 3.3, panels=len(shown))
+    figure, panels = new_figure(3.5 * len(shown), 3.3, panels=len(shown))
     for axes, level in zip(np.atleast_1d(np.asarray(panels)), shown, strict=True):
         _matrix(axes, level)
     caption = (
         "Confusion matrices at the operating point: truth in rows, prediction in columns; the shade and the percentage "
         "are shares of the row."
     )
-    return Plot(name="confusion", caption=caption, png=_png(figure))
+    return Plot(name="confusion", caption=caption, png=png_of(figure))
 
 
 def _auc_words(curve: Roc) -> str:
@@ -189,7 +189,8 @@ def _wrapped(name: str) -> str:
     return name.replace(" calcification ", "\ncalcification\n").replace("box on ", "box on\n")
 
 
-def _figure(width: float, height: float, *, panels: int = 1) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float, *, panels: int = 1) -> tuple[Figure, Axes]:
+    """Make a figure of so many inches, with a light grid in each panel; of several panels an array is returned."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels)
@@ -199,7 +200,8 @@ def _figure(width: float, height: float, *, panels: int = 1) -> tuple[Figure, Ax
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """Draw a figure; equal ones give equal bytes."""
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=DPI, metadata={"Software": None})  # the same figures, the same bytes
     return target.getvalue()

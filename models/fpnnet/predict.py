@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from models.contract import BoxPx, Detection, DetectionOutput, Label, ModelIdent
 from models.fpnnet.network import CLASSES, FoundBoxes
 from models.fpnnet.search import GatedFPNNet, fused
 from models.metadata import Metadata
-from models.resident import Resident, checked_pixels
+from models.resident import Resident, checked_pixels, quick_arithmetic
 from models.weights import VerifiedWeights
 
 WARM_UP_PX = 256
@@ -39,7 +38,7 @@ class FPNNetPredictor:
         self._metadata = metadata
         self.identity = metadata.identity(weights_sha256)
         self.device = device
-        self.canonical_spacing_mm = metadata.canonical_spacing_mm
+        self.canonical_spacing_mm = metadata.spacing_mm
 
     @classmethod
     def from_weights(cls, weights: VerifiedWeights, device: str) -> FPNNetPredictor:
@@ -61,7 +60,7 @@ class FPNNetPredictor:
         pixels = checked_pixels(image, self.canonical_spacing_mm)
 
         def attempt(network: GatedFPNNet, device: torch.device) -> DetectionOutput:
-            with _quick_arithmetic(device):
+            with quick_arithmetic(device):  # of convolutions; channels, gate, boxes, scores: float32
                 found = network.detect(pixels.to(device), score_threshold=min_score, with_activation=with_activation)
             return _output(found, str(device))
 
@@ -72,19 +71,6 @@ class FPNNetPredictor:
         """Run once on an empty image."""
         spacing_mm = (self.canonical_spacing_mm, self.canonical_spacing_mm)
         self.predict(ModelImage(pixels=np.zeros((WARM_UP_PX, WARM_UP_PX), dtype=np.float32), spacing_mm=spacing_mm))
-
-
-def _quick_arithmetic(device: torch.device) -> AbstractContextManager[Any]:
-    """Bfloat16 where the device multiplies it faster than float32: it halves the time, and moves a score a little.
-
-    The convolutions alone use it; channels, gate, boxes and scores are float32 (`models.fpnnet.search`).
-    """
-    if device.type == "cuda":
-        quick = bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    else:
-        able = torch.cpu.get_capabilities()
-        quick = device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return torch.autocast(device.type, dtype=torch.bfloat16) if quick else nullcontext()
 
 
 def _output(found: FoundBoxes, device: str) -> DetectionOutput:

@@ -35,7 +35,7 @@ class SPPNetPredictor:
         self._resident = Resident(network, device)
         self.identity = metadata.identity(weights_sha256)
         self.device = device
-        self.canonical_spacing_mm = metadata.canonical_spacing_mm
+        self.canonical_spacing_mm = metadata.spacing_mm
 
     @classmethod
     def from_weights(cls, weights: VerifiedWeights, device: str) -> SPPNetPredictor:

@@ -22,8 +22,9 @@ from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.crops import CropPlan, CropSampler
 from models.training.data import TrainingData, image_groups
 from models.training.loop import training_dir
-from models.training.run import Tell, read_best
+from models.training.run import read_best
 from models.training.samples import Batch, Sample
+from models.training.steps import Tell
 
 NAME: Final = "FPNNet-backbone"
 WEIGHTS_FILE: Final = "backbone.safetensors"

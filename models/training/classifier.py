@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from models.errors import TrainingRefused
 from models.training.classifier_validation import ClassifierFigures, validate
 from models.training.loop import arithmetic
-from models.training.run import Network, RunPlan, TrainingRun
+from models.training.run import RunPlan, TrainingRun
 from models.training.samples import Batch, BatchSource, Sample
+from models.training.steps import Network
 
 LAST_LAYER: Final = "fc."
 """What the names of its parameters begin with, as in torchvision's ResNet."""

@@ -17,7 +17,8 @@ from models.fpnnet.network import CLASSES, FPNNet
 from models.training.contract import TrainingImage
 from models.training.crops import Crop, CropSampler
 from models.training.loop import arithmetic
-from models.training.run import RunPlan, TrainingRun, made_in_order
+from models.training.run import RunPlan, TrainingRun
+from models.training.steps import made_in_order
 from models.training.validation import ValidationFigures, ValidationView, find_false_positives, some_of, validate
 
 GRAIN_LOSS: Final = 1.0
@@ -159,12 +160,13 @@ class DetectorTraining(TrainingRun[FPNNet, list[Crop], ValidationFigures]):
         return GRAIN_LOSS * entropy / weight.sum().clamp(min=1.0)
 
     def _more_state(self) -> dict[str, Any]:
-        return {
+        return super()._more_state() | {
             "grains": self._grains.state_dict(),
             "mined": {name: torch.from_numpy(places) for name, places in self._sampler.mined.items()},
         }
 
     def _take_state(self, content: Mapping[str, Any]) -> None:
+        super()._take_state(content)
         self._grains.load_state_dict(content["grains"])
         mined: dict[str, NDArray[np.float64]] = {
             name: places.cpu().numpy() for name, places in content["mined"].items()

@@ -24,8 +24,9 @@ from models.training.gate import ROUNDING, GateFigures, GatePlan, choose_thresho
 from models.training.loop import arithmetic
 from models.training.planted_views import planted_pairs
 from models.training.provenance import digest_of_file
-from models.training.run import BestCheckpoint, Tell, halved, read_best
+from models.training.run import BestCheckpoint, read_best
 from models.training.start import load_fitting
+from models.training.steps import Tell, halved
 from models.training.validation import ValidationView, score_at_rate, some_of, view_of, views_of
 from models.weights import write_weights
 
@@ -197,7 +198,7 @@ def _views(data: TrainingData, seed: int) -> tuple[ValidationView, ...]:
 
     False positives are counted on phantoms only where no other image is known to be normal.
     """
-    spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").canonical_spacing_mm
+    spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").spacing_mm
     plantable = some_of([image for image in data.val if image.plantable], VALIDATION_IMAGES, seed)
     views: tuple[ValidationView, ...] = ()
     for images in (plantable, data.val_phantoms):

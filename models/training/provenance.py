@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from models.errors import TrainingRefused
-from models.training.contract import TrainingImage
 
 
-def digest_of_images(*groups: Sequence[TrainingImage]) -> str:
+class Named(Protocol):
+    """An image or a frame that a run learns from."""
+
+    @property
+    def name(self) -> str:
+        """What tells it apart in its data set."""
+        ...
+
+
+def digest_of_images(*groups: Sequence[Named]) -> str:
     """Tell sets of images apart, whatever their order within a group (training, validation, ...)."""
     names = "\n\n".join("\n".join(sorted(image.name for image in images)) for images in groups)
     return hashlib.sha256(names.encode()).hexdigest()

@@ -19,8 +19,9 @@ from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.data import TrainingData, image_groups
 from models.training.loop import training_dir
 from models.training.provenance import digest_of_file
-from models.training.run import Tell, read_best
+from models.training.run import read_best
 from models.training.start import load_fitting
+from models.training.steps import Tell
 from models.weights import write_weights
 
 NAME: Final = "SPPNet"

@@ -32,9 +32,9 @@ from models.training.patches import (
     PatchTask,
     class_of,
 )
-from models.training.run import Tell
 from models.training.samples import Batch, Sample, varied
 from models.training.sppnet import NAME, new_network, write_bundle
+from models.training.steps import Tell
 
 SIDE_STEP_PX: Final = 32
 """Sides in training are multiples of it: the last feature map then has whole cells."""

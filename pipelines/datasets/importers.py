@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from pipelines.datasets.busi import FramesImported, import_busi
 from pipelines.datasets.cbis_ddsm import import_cbis_ddsm
 from pipelines.datasets.inbreast import import_inbreast
 from pipelines.datasets.layout import Imported, Importer, ImportOptions
@@ -23,6 +24,11 @@ IMPORTERS: Final[Mapping[str, Importer]] = MappingProxyType(
     }
 )
 
+FRAME_IMPORTERS: Final[Mapping[str, Callable[[Path, ImportOptions], FramesImported]]] = MappingProxyType(
+    {"busi": import_busi}
+)
+"""Of ultrasound: their manifest is that of frames."""
+
 
 def import_layout(name: str, folder: Path, options: ImportOptions) -> Imported:
     """Read a data set that lies in a folder as its publisher laid it out.
@@ -34,7 +40,20 @@ def import_layout(name: str, folder: Path, options: ImportOptions) -> Imported:
     """
     importer = IMPORTERS.get(name)
     if importer is None:
-        raise LayoutUnreadable(f"no layout of that name: there are {', '.join(IMPORTERS)}")
+        raise LayoutUnreadable(f"no layout of that name: there are {', '.join((*IMPORTERS, *FRAME_IMPORTERS))}")
     if not folder.is_dir():
         raise LayoutUnreadable("no such folder")
     return importer(folder, options)
+
+
+def import_frame_layout(name: str, folder: Path, options: ImportOptions) -> FramesImported:
+    """Read a data set of ultrasound frames; `name` is one of `FRAME_IMPORTERS`.
+
+    Raises
+    ------
+    LayoutUnreadable
+        There is no such folder, or it holds something else.
+    """
+    if not folder.is_dir():
+        raise LayoutUnreadable("no such folder")
+    return FRAME_IMPORTERS[name](folder, options)

@@ -61,6 +61,11 @@ class Row:
     box_px: BoxPx | None
 
     @property
+    def place(self) -> BoxPx | None:
+        """Where the lesion is."""
+        return self.box_px
+
+    @property
     def of_image(self) -> dict[str, object]:
         """What all rows of an image must agree on, by column."""
         return {

@@ -6,7 +6,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from models.training.contract import Split
 from pipelines.datasets.rows import Row
@@ -64,20 +64,48 @@ def refuse(problems: Iterable[Problem]) -> None:
         raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in found))
 
 
-def contradictions(rows: Sequence[Row]) -> Iterator[Problem]:
-    """What does not go together in the rows of one image."""
+class LesionRow(Protocol):
+    """A row of a table that has one for each lesion, and one for each image without any."""
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        ...
+
+    @property
+    def of_image(self) -> Mapping[str, object]:
+        """What all rows of an image must agree on, by column."""
+        ...
+
+    @property
+    def place(self) -> object | None:
+        """Where the lesion is; None in a row without one."""
+        ...
+
+
+def contradictions(rows: Sequence[LesionRow], *, image: str = "image", place: str = "box") -> Iterator[Problem]:
+    """What does not go together in the rows of one image.
+
+    Parameters
+    ----------
+    image, place : str
+        What an image and the place of a lesion are called in this table.
+    """
     first = rows[0]
-    boxes: dict[object, int] = {}
+    lines: dict[object, int] = {}
     for row in rows:
         for column, value in row.of_image.items():
             if value != first.of_image[column]:
-                yield row.line, f"{column} differs from line {first.line}, which is of the same image: make them equal"
-        if row.box_px in boxes:
-            what = "this box" if row.box_px is not None else "this image without a box"
-            yield row.line, f"{what} is already in line {boxes[row.box_px]}: remove one of the two"
-        boxes.setdefault(row.box_px, row.line)
-    if None in boxes and len(boxes) > 1:
-        yield boxes[None], "an empty box for an image that has a box in another line: remove this line"
+                yield (
+                    row.line,
+                    f"{column} differs from line {first.line}, which is of the same {image}: make them equal",
+                )
+        if row.place in lines:
+            what = f"this {place}" if row.place is not None else f"this {image} without a {place}"
+            yield row.line, f"{what} is already in line {lines[row.place]}: remove one of the two"
+        lines.setdefault(row.place, row.line)
+    if None in lines and len(lines) > 1:
+        yield lines[None], f"no {place}, but this {image} has one in another line: remove this line"
 
 
 def leakage(rows: Iterable[Row]) -> Iterator[Problem]:

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from pipelines import reasons
 from pipelines.contract import BreastAssessment, Reason
+from pipelines.image_result import ImageResult
 from pipelines.mammography.breast_rule import breast_status, view_evidence
-from pipelines.reporting import ImageResult
 from sr_templates.mammograms import is_mammogram
 
 Side = Literal["L", "R"]

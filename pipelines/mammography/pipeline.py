@@ -8,26 +8,25 @@ the two and does not combine them. So a study can be analysed without SPPNet, bu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 from models import registry
 from models.contract import Detection, DetectionOutput, ModelImage
-from models.errors import DeviceOutOfMemory, ModelError
 from models.predictor import Classifier, Detector
-from pipelines import reasons
+from pipelines.algorithms import failed_algorithm, reported_algorithm
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
 from pipelines.coordinates import FrameTransform, plan_transform
-from pipelines.errors import MissingPixels, UndecodablePixels, UnreadableInstance
-from pipelines.instances import Instance, instance_reason, read_instances
-from pipelines.mammography.algorithms import failed_algorithms, reported_algorithms
+from pipelines.headers import MammogramHeader, describe_mammogram, unfit_reason
+from pipelines.image_result import Conclusion, ImageResult
+from pipelines.instances import Instance, read_instances
 from pipelines.mammography.breast_rule import image_malignancy
 from pipelines.mammography.breasts import assess_breasts
-from pipelines.mammography.networks import Available, Models, Networks
+from pipelines.mammography.networks import Models, Networks
+from pipelines.networks import Available
+from pipelines.outcomes import EXPLAINED_ERRORS, explained, study_outcome
 from pipelines.pixels import StandardImage, decode, standardise
-from pipelines.reporting import Conclusion, ImageResult, ObjectMaker, failed_images, failure, finish
-from sr_templates.contract import Outcome
+from pipelines.reporting import ObjectMaker, failed_images, failure, finish
 from sr_templates.registry import make_objects
 
 
@@ -73,20 +72,26 @@ class MammographyPipeline:
         """Analyse every image that can be analysed, one after another; all others come back with their reason."""
         detector = self._networks.detector(options)
         classifier = self._networks.classifier(options)
-        images = [_analyse_image(found, detector, classifier, options, self._clock) for found in read_instances(study)]
-        outcome, reason = _study_outcome(images)
+        images = [_analyse_image(found, detector, classifier, options, self._clock) for found in _instances(study)]
+        outcome, reason = study_outcome(images)
         conclusion = Conclusion(
             outcome=outcome,
             reason=reason,
             breasts=assess_breasts(images, options.required_views),
-            algorithms=reported_algorithms(images, detector, classifier),
+            algorithms=(
+                reported_algorithm(detector.identity, "detection", images, detector.unavailable),
+                # SPPNet runs only where FPNNet did
+                reported_algorithm(
+                    classifier.identity, "classification", images, classifier.unavailable or detector.unavailable
+                ),
+            ),
         )
         return finish(study, options, images, conclusion, pipeline=self.name, make_objects=self._make_objects)
 
     def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
         """Answer from headers alone: no pixel is touched and no network is loaded."""
-        explained = [(found, instance_reason(found)) for found in read_instances(study)]
-        images = failed_images(explained, reason)
+        detector, classifier = self._networks.describe(options)
+        images = failed_images(_instances(study), reason)
         return failure(
             study,
             options,
@@ -95,21 +100,27 @@ class MammographyPipeline:
             pipeline=self.name,
             make_objects=self._make_objects,
             breasts=assess_breasts(images, options.required_views),
-            algorithms=failed_algorithms(self._networks.describe(options), reason),
+            algorithms=(
+                failed_algorithm(detector, "detection", reason),
+                failed_algorithm(classifier, "classification", reason),
+            ),
         )
 
 
+def _instances(study: StudyInput) -> tuple[Instance[MammogramHeader], ...]:
+    return read_instances(study, describe_mammogram, unfit_reason)
+
+
 def _analyse_image(
-    instance: Instance,
+    instance: Instance[MammogramHeader],
     detector: Available[Detector],
     classifier: Available[Classifier],
     options: AnalysisOptions,
     clock: Callable[[], float],
 ) -> ImageResult:
     """One image, from file to boxes in its stored pixels; nothing but the result outlives the call."""
-    unfit = instance_reason(instance)
-    if unfit is not None:
-        return ImageResult(instance=instance, outcome="not_analysed", reason=unfit)
+    if instance.unfit is not None:
+        return ImageResult(instance=instance, outcome="not_analysed", reason=instance.unfit)
     display = None
     started_s = clock()
     try:
@@ -120,30 +131,13 @@ def _analyse_image(
             return ImageResult(instance=instance, outcome="not_analysed", reason=detector.unavailable, display=display)
         found = _with_networks(instance, standard, detector.network, classifier.network, options)
     except EXPLAINED_ERRORS as error:
-        outcome, reason = _explained(error)
+        outcome, reason = explained(error)
         return ImageResult(instance=instance, outcome=outcome, reason=reason, display=display)
     return replace(found, display=display, models_s=clock() - started_s)
 
 
-def _explained(error: Exception) -> tuple[Outcome, Reason]:
-    """What an error on one image means: a property of the image, or a failure. The table's order matters."""
-    return next((outcome, reason(error)) for kind, outcome, reason in ERROR_TABLE if isinstance(error, kind))
-
-
-ERROR_TABLE: Final[tuple[tuple[type[Exception], Outcome, Callable[[Exception], Reason]], ...]] = (
-    (MissingPixels, "not_analysed", lambda error: reasons.NO_PIXELS),
-    (UndecodablePixels, "not_analysed", lambda error: reasons.undecodable(str(error))),
-    (UnreadableInstance, "failed", lambda error: reasons.analysis_failed(str(error))),
-    (DeviceOutOfMemory, "failed", lambda error: reasons.OUT_OF_MEMORY),
-    (MemoryError, "failed", lambda error: reasons.OUT_OF_MEMORY),
-    (ModelError, "failed", lambda error: reasons.analysis_failed(type(error).__name__)),
-)
-EXPLAINED_ERRORS: Final = tuple(kind for kind, _, _ in ERROR_TABLE)
-"""Anything else is a fault of this program: it is raised, and the node answers with `report_failure`."""
-
-
 def _with_networks(
-    instance: Instance,
+    instance: Instance[MammogramHeader],
     standard: StandardImage,
     detector: Detector,
     classifier: Classifier | None,
@@ -184,18 +178,3 @@ def _in_stored_pixels(output: DetectionOutput, transform: FrameTransform) -> tup
     """Boxes in the stored frame, cut at its edges; what then has no area was outside the image."""
     stored = (replace(found, box_px=transform.box_within_stored(found.box_px)) for found in output.detections)
     return tuple(found for found in stored if found.box_px[0] < found.box_px[2] and found.box_px[1] < found.box_px[3])
-
-
-def _study_outcome(images: Sequence[ImageResult]) -> tuple[Outcome, Reason | None]:
-    """Analysed if one image was; else failed if one failed; the reasons of all, the fit images' first."""
-    outcomes = {image.outcome for image in images}
-    if "analysed" in outcomes:
-        return "analysed", None
-    explained = sorted(
-        (image for image in images if image.reason is not None),
-        key=lambda image: (image.outcome != "failed", instance_reason(image.instance) is not None),
-    )
-    if not explained:
-        return "not_analysed", reasons.NO_INSTANCES
-    outcome: Outcome = "failed" if "failed" in outcomes else "not_analysed"
-    return outcome, reasons.joined([image.reason for image in explained if image.reason is not None])

@@ -10,8 +10,8 @@ from tests.e2e.harness import node_under_test
 from tests.factories import large_tomosynthesis, small_mammogram
 
 
-def peak_bytes(pid: int) -> int:
-    """Peak resident memory of a process so far (VmHWM, proc(5))."""
+def peak_bytes(pid: int | str) -> int:
+    """Peak resident memory of a process, or of ``"self"``, so far (VmHWM, proc(5))."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024

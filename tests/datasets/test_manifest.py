@@ -170,7 +170,7 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
 
 def test_an_image_cannot_be_with_and_without_a_lesion(tmp_path: Path) -> None:
     (problem,) = problems(manifest(tmp_path, "a.png,p1,,benign,1,2,3,4,,,0.2,,", "a.png,p1,,,,,,,,,0.2,,"))
-    assert problem.startswith("line 3: an empty box")
+    assert problem.startswith("line 3: no box, but this image has one")
 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:

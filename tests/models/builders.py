@@ -15,9 +15,17 @@ from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
 from models.metadata import Metadata, bundle_dir, bundle_metadata, folder_name, read_metadata
 from models.sppnet.network import SPPNet
+from models.us_malignancy.network import ThreeBlockDenseNet
+from models.us_segmentation.network import SegmentationNetwork
 from models.weights import write_weights
 
-NETWORKS: dict[str, type[torch.nn.Module]] = {"FPNNet": GatedFPNNet, "SPPNet": SPPNet}
+NETWORKS: dict[str, type[torch.nn.Module]] = {
+    "FPNNet": GatedFPNNet,
+    "SPPNet": SPPNet,
+    "us-segmentation": SegmentationNetwork,
+    "us-malignancy": ThreeBlockDenseNet,
+    "us-her2": ThreeBlockDenseNet,
+}
 
 
 UNTRAINED = {"score_threshold": 0.3, "gate_threshold": 0.0}

@@ -39,13 +39,19 @@ def test_describing_models_and_missing_one_import_no_torch(tmp_path: Path) -> No
 
 
 def test_every_model_is_listed_with_its_operating_point_and_whether_it_has_weights() -> None:
-    detector, classifier = describe()
+    detector, classifier, *of_ultrasound = describe()
     assert (detector.name, detector.task, detector.canonical_spacing_mm) == ("FPNNet", "detection", 0.1)
     assert (classifier.name, classifier.task, classifier.canonical_spacing_mm) == ("SPPNet", "classification", 0.1)
+    assert [(card.name, card.task, card.canonical_spacing_mm) for card in of_ultrasound] == [
+        ("us-segmentation", "segmentation", None),
+        ("us-malignancy", "roi_classification", None),
+        ("us-her2", "roi_classification", None),
+    ]
     assert detector.installed and detector.problem is None and "mini-MIAS" in detector.measured_on
-    assert not classifier.installed and classifier.weights_sha256 is None
-    assert classifier.problem == "no weights installed" and classifier.measured_on == "no trained weights yet"
-    for card in (detector, classifier):
+    for card in (classifier, *of_ultrasound):
+        assert not card.installed and card.weights_sha256 is None
+        assert card.problem == "no weights installed" and card.measured_on == "no trained weights yet"
+    for card in (detector, classifier, *of_ultrasound):
         assert card.identity.operating_point == card.operating_point
 
 
@@ -98,3 +104,18 @@ def test_an_unknown_model_and_a_wrong_task_are_refused() -> None:
         registry.load("ResNet")
     with pytest.raises(ValueError, match="FPNNet does detection"):
         registry.load_classifier("FPNNet")
+    with pytest.raises(ValueError, match="us-segmentation does segmentation"):
+        registry.load_lesion_classifier("us-segmentation")
+    with pytest.raises(ValueError, match="us-her2 does roi_classification"):
+        registry.load_segmenter("us-her2")
+
+
+@pytest.mark.parametrize("name", ["FPNNet", "SPPNet"])
+def test_a_network_of_mammography_without_a_spacing_is_refused(name: str, tmp_path: Path) -> None:
+    metadata = bundle_metadata(name) | {"canonical_spacing_mm": None}
+    folder = tmp_path / name.lower()
+    folder.mkdir()
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "model.safetensors").write_bytes(b"")
+    card = registry.describe_model(name, tmp_path)
+    assert not card.installed and "metadata.json lacks or misstates" in str(card.problem)

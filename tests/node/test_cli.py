@@ -8,7 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from pydicom import dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
 
+from models.registry import MODELS
 from node import cli
 from node.arrivals import ReceivedInstance
 from node.parts import open_ledger
@@ -16,6 +18,7 @@ from node.settings import load_settings
 from tests.commands import Run, runner
 from tests.factories import screening_exam, small_dose_sr, small_ultrasound
 from tests.peers.servers import FakePacs
+from tests.pipelines.ultrasound.screens import region, screen, write
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "results.schema.json"
 STUDY_UID = "1.2.826.0.1.3680043.8.498.7001"
@@ -74,12 +77,28 @@ def test_analyse_json_prints_what_it_writes(run, tmp_path: Path) -> None:
 def test_analyse_answers_for_what_no_pipeline_takes(run, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
-    small_ultrasound(folder / "us.dcm", study_instance_uid="1.2.3.1")
+    small_ultrasound(folder / "sc.dcm", study_instance_uid="1.2.3.1", SOPClassUID=SecondaryCaptureImageStorage)
     small_dose_sr(folder / "dose.dcm", study_instance_uid="1.2.3.2")
     assert run("analyse", folder, "--out", tmp_path / "out").status == 0
     studies = json.loads((tmp_path / "out" / "results.json").read_text())["studies"]
     assert {study["pipeline"] for study in studies} == {"none"}
     assert all(study["objects"] and study["images"][0]["reason"] for study in studies)
+
+
+def test_analyse_answers_for_ultrasound(run, tmp_path: Path) -> None:
+    folder = tmp_path / "us"
+    folder.mkdir()
+    write(folder / "1.dcm", screen(), number=1, regions=[region((100, 40, 530, 440))])
+    write(folder / "2.dcm", screen(), number=2, regions=[region((100, 40, 530, 440), data_type=2)])
+    ran = run("analyse", folder, "--out", tmp_path / "out")
+    assert ran.status == 0, ran.err
+    assert "not attempted: no weights installed (us-segmentation)" in ran.out
+    assert "colour or power Doppler" in ran.out
+    (study,) = json.loads((tmp_path / "out" / "results.json").read_text())["studies"]
+    assert (study["pipeline"], study["lesions"]) == ("ultrasound", [])
+    assert sorted(image["reason_code"] for image in study["images"]) == ["colour_flow", "no_weights"]
+    names = [name.rsplit("/", 1)[1] for name in study["objects"]]
+    assert names == ["measurement_sr.dcm", "heatmap_L.dcm", "summary.dcm"]
 
 
 def test_analyse_names_what_it_leaves_out_and_goes_on(run, tmp_path: Path) -> None:
@@ -153,7 +172,7 @@ def test_studies_study_and_retry_read_the_ledger(run, tmp_path: Path, monkeypatc
 
 def test_models_says_that_no_weights_are_installed(run) -> None:
     models = json.loads(run("models", "--json").out)["models"]
-    assert {model["name"] for model in models} == {"FPNNet", "SPPNet"}
+    assert {model["name"] for model in models} == set(MODELS)
     for model in models:
         assert model["installed"] is (model["weights_sha256"] is not None)
     assert "no weights installed" in run("models").out

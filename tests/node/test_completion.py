@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -43,6 +43,13 @@ def study(*views: str | None, last: float = 100.0, uid: str = "1.2.3") -> StudyS
 )
 def test_what_has_arrived_and_how_long_ago(views: tuple[str | None, ...], now: float, expected: Ready | Wait) -> None:
     assert decide(study(*views), POLICY, now) == expected
+
+
+def test_ultrasound_beside_a_whole_exam_is_waited_for_until_it_is_quiet() -> None:
+    sonogram = ArrivedInstance(view=None, received_at=100.0, is_open_ended=True)
+    both = replace(study(*FOUR), instances=(*study(*FOUR).instances, sonogram))
+    assert decide(both, POLICY, 102.0) == Wait(until=130.0)
+    assert decide(both, POLICY, 130.0) == Ready(why="quiet")
 
 
 def test_asking_again_at_the_time_it_named_is_enough() -> None:

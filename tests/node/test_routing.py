@@ -13,6 +13,7 @@ from pydicom.uid import (
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
     UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
     XRayRadiationDoseSRStorage,
 )
 
@@ -31,6 +32,7 @@ from tests.node.builders import STUDY
         (DigitalMammographyXRayImageStorageForProcessing, "mammography"),
         (BreastTomosynthesisImageStorage, "mammography"),
         (UltrasoundImageStorage, "ultrasound"),
+        (UltrasoundMultiFrameImageStorage, "ultrasound"),
         ("1.2.840.10008.5.1.4.1.1.6", "ultrasound"),
         (SecondaryCaptureImageStorage, "secondary_capture"),
         (MammographyCADSRStorage, "structured_report"),
@@ -93,8 +95,19 @@ def test_what_no_pipeline_takes_is_answered_with_what_one_does(tmp_path: Path) -
     assert [(file, reason.code) for file, reason in study.not_routed] == [(mixed[0], "secondary_capture")]
 
 
+def test_a_study_of_two_modalities_is_answered_by_two_pipelines(tmp_path: Path) -> None:
+    kinds = (UltrasoundImageStorage, DigitalMammographyXRayImageStorageForPresentation, XRayRadiationDoseSRStorage)
+    mixed = files(tmp_path, *kinds)
+    inputs = study_inputs(STUDY, 1, mixed)
+    assert {name: study.instances for name, study in inputs.items()} == {
+        "ultrasound": (mixed[0],),
+        "mammography": (mixed[1],),
+    }
+    assert sorted(len(study.not_routed) for study in inputs.values()) == [0, 1]
+
+
 def test_a_study_of_only_such_instances_is_answered_all_the_same(tmp_path: Path) -> None:
-    for kinds in ((UltrasoundImageStorage, XRayRadiationDoseSRStorage), ()):
+    for kinds in ((SecondaryCaptureImageStorage, XRayRadiationDoseSRStorage), ()):
         inputs = study_inputs(STUDY, 1, files(tmp_path, *kinds))
         assert list(inputs) == ["none"]
         assert inputs["none"].instances == ()

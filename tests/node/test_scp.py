@@ -28,6 +28,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
     SecondaryCaptureImageStorage,
+    UltrasoundImageStorage,
 )
 from pynetdicom import AE, _config, dimse_messages
 from pynetdicom.sop_class import Verification
@@ -180,6 +181,15 @@ def test_an_image_that_cannot_be_analysed_is_taken_and_counts_as_no_view(node: N
     assert node.store_image(**elements) == 0x0000
     (event,) = node.ledger.history(STUDY)
     assert (event.detail["view"], event.detail["routed_to"]) == (None, "mammography")
+
+
+def test_ultrasound_goes_to_its_pipeline_and_counts_as_no_view_so_that_quiet_time_completes_it(node: Node) -> None:
+    content = image(SOPClassUID=UltrasoundImageStorage, Modality="US", PresentationIntentType=None)
+    assert node.store(content, f"{STUDY}.1", sop_class=UltrasoundImageStorage) == 0x0000
+    (event,) = node.ledger.history(STUDY)
+    assert (event.detail["view"], event.detail["routed_to"]) == (None, "ultrasound")
+    (instance,) = node.ledger.study_state(STUDY).instances
+    assert instance.is_open_ended
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from pipelines.contract import PipelineResult
 from pipelines.headers import describe_mammogram, read_header
 from pipelines.mammography.pipeline import MammographyPipeline
 from pipelines.pixels import decode, standardise
+from pipelines.ultrasound.pipeline import UltrasoundPipeline
 from pipelines.unrouted import UnroutedPipeline
 from sr_templates.contract import plain_variants
+from tests.pipelines.ultrasound.stand_ins import KnownModels, no_weights
 
 pytestmark = pytest.mark.shared
 
@@ -28,8 +30,8 @@ EXPECTED: dict[str, str | None] = {
     "mg-exam-a/R_MLO.dcm": ANALYSED,
     "mg-exam-b/L_CC.dcm": ANALYSED,
     "mg-exam-b/R_CC.dcm": ANALYSED,
-    "odd/2023-04-21-RLEPlanarConfigurationYBR_FULL.dcm": "ultrasound",
-    "odd/JPGLosslessP14SV1_EPIQ.dcm": "ultrasound",
+    "odd/2023-04-21-RLEPlanarConfigurationYBR_FULL.dcm": "no_picture",
+    "odd/JPGLosslessP14SV1_EPIQ.dcm": "not_breast",
     "odd/MG-Im-GE-SenDS-scaled.dcm": "for_processing",
     "odd/MG-Im-GE_Seno_1_ForPresentation.dcm": "image_too_small",
     "odd/MG-Im-GE_Seno_1_ForProcessing.dcm": "for_processing",
@@ -40,13 +42,12 @@ EXPECTED: dict[str, str | None] = {
     "odd/MG1_J2KI.dcm": "secondary_capture",
     "odd/MG1_JPLY.dcm": "undecodable_pixels",
     "odd/MG_Explicit_Little.dcm": ANALYSED,  # a test pattern, but its header is that of a right CC mammogram
-    "odd/US1_J2KI.dcm": "ultrasound",
-    "odd/US1_J2KR.dcm": "ultrasound",
-    "odd/US1_RLE.dcm": "ultrasound",
-    "odd/jp2k91YBR-ICT.dcm": "ultrasound",
+    "odd/US1_J2KI.dcm": "colour_in_picture",
+    "odd/US1_J2KR.dcm": "colour_in_picture",
+    "odd/US1_RLE.dcm": "colour_in_picture",
+    "odd/jp2k91YBR-ICT.dcm": ANALYSED,  # a greyscale picture; nothing in its header says of what
     "us/USDC54BC_IM4.dcm": "secondary_capture",
 }
-ULTRASOUND_FOLDER = "us/"
 
 
 MARKERS_PX = {
@@ -61,7 +62,8 @@ MARKERS_PX = {
 
 
 def expected(name: str) -> str | None:
-    return EXPECTED[name] if name in EXPECTED or not name.startswith(ULTRASOUND_FOLDER) else "ultrasound"
+    """The images of the folder us are greyscale pictures, all but one."""
+    return EXPECTED.get(name) if name.startswith("us/") else EXPECTED[name]
 
 
 def files(shared_dir: Path, *folders: str) -> dict[str, Path]:
@@ -69,13 +71,19 @@ def files(shared_dir: Path, *folders: str) -> dict[str, Path]:
     return {str(path.relative_to(dicom)): path for folder in folders for path in sorted((dicom / folder).glob("*.dcm"))}
 
 
-def answers(tools: Any, models: Any, paths: list[Path], **options: Any) -> list[PipelineResult]:
+def answers(
+    tools: Any, models: Any, paths: list[Path], ultrasound: Any = registry, **options: Any
+) -> list[PipelineResult]:
     """Each study as the node would split it among the pipelines."""
     studies: dict[str, list[Any]] = {}
     for path in paths:
         uid = describe_mammogram(read_header(path)).study_instance_uid
         studies.setdefault(uid, []).append(tools.received(path))
-    pipelines = {"mammography": MammographyPipeline(models=models), "none": UnroutedPipeline()}
+    pipelines = {
+        "mammography": MammographyPipeline(models=models),
+        "ultrasound": UltrasoundPipeline(models=ultrasound),
+        "none": UnroutedPipeline(),
+    }
     return [
         pipelines[name].analyse(study, tools.options(**options))
         for uid, instances in studies.items()
@@ -86,8 +94,8 @@ def answers(tools: Any, models: Any, paths: list[Path], **options: Any) -> list[
 @pytest.mark.parametrize("weights", [True, False], ids=["with a detector", "without weights"])
 def test_every_file_gets_its_answer(tools: Any, shared_dir: Path, weights: bool) -> None:
     found = files(shared_dir, "mg-exam-a", "mg-exam-b", "odd", "us")
-    models = tools.FakeModels() if weights else tools.no_weights()
-    results = answers(tools, models, list(found.values()), results=plain_variants("measurement_sr"))
+    models, ultrasound = (tools.FakeModels(), KnownModels()) if weights else (tools.no_weights(), no_weights())
+    results = answers(tools, models, list(found.values()), ultrasound, results=plain_variants("measurement_sr"))
     rows = {image.sop_instance_uid: image for result in results for image in result.images}
     told = {}
     for name, path in found.items():

@@ -276,6 +276,16 @@ def test_a_frame_is_found_before_other_frames_of_its_image(factory: SimpleNamesp
     assert "on image 3 (R CC frame 7), centre" in said
 
 
+def test_lesions_are_read_with_size_and_who_classified_them(factory: SimpleNamespace) -> None:
+    (made,) = make_objects(factory.ultrasound_lesions(), plain_variants("measurement_sr"))
+    lines = explain(dcmread(BytesIO(made.content)))
+    assert "Finding 3: L US 2, frame 12, predicted malignant: Lesion" in lines
+    assert "  Probability of cancer: 81.25 %, by us-malignancy 0.1.0" in lines
+    assert "  Long axis: 2.4 mm" in lines
+    assert "  Predicted probability of HER2-positive: 25 %" in lines
+    assert "  by us-segmentation 0.1.0" in lines
+
+
 def test_every_kind_of_report_is_read_without_a_part_that_could_not_be(case: tuple[str, StudyReport]) -> None:
     _, report = case
     for item in make_objects(report, plain_variants(*get_args(ResultKind))):

@@ -32,6 +32,7 @@ from sr_templates.registry import make_objects
 from sr_templates.softcopy_greyscale import modality_lut, voi_transformations
 
 KIND = plain_variants("presentation_state")
+WITH_STATES = {"with_findings", "one_view", "revision", "tomosynthesis", "ultrasound_lesions", "ultrasound_partial"}
 ROWS, COLUMNS = 160, 120
 SQUARE = (30, 80, 50, 104)
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -513,7 +514,7 @@ def test_one_state_for_each_image_with_findings(factory: SimpleNamespace) -> Non
 
 def test_nothing_found_or_not_analysed_gives_no_state(case: tuple[str, StudyReport]) -> None:
     name, report = case
-    assert bool(states(report)) == (name in {"with_findings", "one_view", "revision", "tomosynthesis"})
+    assert bool(states(report)) == (name in WITH_STATES)
 
 
 @pytest.mark.parametrize(

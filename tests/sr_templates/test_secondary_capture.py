@@ -425,3 +425,47 @@ def test_dcmtk_decodes_a_jpeg_to_the_right_colours_and_dciodvfy_finds_no_error(
             assert dataset.PhotometricInterpretation == "RGB"
             difference = np.abs(plain.pixel_array.astype(int) - dataset.pixel_array)
             assert difference.mean() < 1.5
+
+
+def test_an_outline_is_drawn_along_its_polygon_and_not_around_its_box(factory: SimpleNamespace) -> None:
+    finding = factory.lesion(60, 80)
+    image = factory.sonogram(1, findings=(finding,), display=np.full((160, 120), 90, dtype=np.uint8))
+    picture = draw_result(factory.ultrasound_report((image,)), image, max_side_px=2048)
+    drawn = (picture.pixels == MALIGNANT).all(axis=2)
+    for x, y in ((60, 72), (60, 88), (48, 80), (72, 80), (69, 74)):  # middles of edges, and of a slanting one
+        across, down = (round(value) for value in picture.placement.point_to_picture((x, y)))
+        assert drawn[down - 3 : down + 4, across - 3 : across + 4].any(), (x, y)
+    for x, y in ((48, 72), (72, 72), (48, 88), (72, 88), (60, 80)):  # corners of the box, and the middle
+        across, down = (round(value) for value in picture.placement.point_to_picture((x, y)))
+        assert not drawn[down - 8 : down + 9, across - 8 : across + 9].any(), (x, y)
+
+
+def test_of_a_cine_only_what_lies_on_the_frame_shown_is_drawn(factory: SimpleNamespace) -> None:
+    cine = factory.ultrasound_lesions().images[1]
+    report = factory.ultrasound_report((cine,))
+    picture = draw_result(report, cine, max_side_px=2048)
+    assert len(picture.marks) == 1
+    words = said(heatmap_words(report, cine))
+    assert "L US 2, frame 12 of 30" in words
+    assert "Analysed: 3 of 30 frames were looked at" in words
+    assert "2.4 x 1.6 mm, frame 25" in words
+    assert "predicted HER2-positive 25.0 %" in words
+
+
+def test_millimetres_of_ultrasound_are_those_of_the_region_never_of_pixel_spacing(factory: SimpleNamespace) -> None:
+    calibrated, bare = factory.sonogram(1), factory.sonogram(2, display_spacing_mm=None)
+    assert calibrated.header.PixelSpacing == bare.header.PixelSpacing == [9, 9]
+    report = factory.ultrasound_report((calibrated, bare))
+    bar = draw_result(report, calibrated, max_side_px=1024).length_bar
+    assert bar is not None
+    shown = draw_result(report, calibrated, max_side_px=1024).placement.area_px
+    assert bar.length_px == pytest.approx(bar.length_mm / 0.1 * (shown[2] - shown[0]) / 120, abs=1)
+    assert draw_result(report, bare, max_side_px=1024).length_bar is None
+
+
+def test_an_outline_that_nothing_classified_says_so(factory: SimpleNamespace) -> None:
+    report = factory.ultrasound_partial()
+    words = said(heatmap_words(report, report.images[0]))
+    assert "1 lesion finding" in words
+    assert "1: not classified, certainty of finding 75.0 %, 2.4 x 1.6 mm" in words
+    assert "cancer" not in words

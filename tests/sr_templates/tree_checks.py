@@ -73,8 +73,13 @@ ROWS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("111002", MOD),
         ("111047", CON),
         ("111012", CON),
+        ("PRED_HER2_POS", CON),
+        ("103339001", CON),
+        ("103340004", CON),
+        ("42798000", CON),
         ("111038", CON),
     ),
+    "111047": (("111001", MOD), ("111003", MOD), ("111002", MOD)),  # TID 1419
     "111030": (("260753009", "SELECTED FROM"),),
     "363698007": (("272741003", MOD),),
 }
@@ -88,7 +93,7 @@ MANDATORY: Mapping[str, frozenset[str]] = {
     "111022": frozenset({"111001", "111003", "reference"}),
     "111004": frozenset({"111001", "111003", "reference"}),
     "126000": frozenset({"121049", "121005", "121012", "121058", "C0034375"}),
-    "125007": frozenset({"112039", "112040", "121071", "111030", "363698007", "111001", "111003", "111047"}),
+    "125007": frozenset({"112039", "112040", "121071", "111030", "363698007", "111001", "111003", "111012"}),
 }
 # CID 6047: with findings, and whether algorithms may have failed
 SUMMARIES = {"111241": (False, "all"), "111242": (True, "all"), "111243": (False, "some"), "111244": (True, "some")}
@@ -97,6 +102,12 @@ CONTAINERS_OF_STATUS = {
     "111223": (True, True),
     "111224": (False, True),
     "111225": (False, False),
+}
+CALCIFICATIONS = "129769006"
+UNITS = {
+    **dict.fromkeys(("111011", "111012", "111047", "PRED_HER2_POS"), "%"),
+    **dict.fromkeys(("103339001", "103340004"), "mm"),
+    "42798000": "mm2",
 }
 SIDES = {"73056007": "R", "80248007": "L", "24028007": "R", "7771000": "L"}
 
@@ -128,6 +139,8 @@ def tree_problems(root: Dataset, sources: Mapping[str, Dataset]) -> Iterator[str
     for item in walk(root):
         yield from row_problems(item)
         yield from number_problems(item)
+        if concept(item) == "125007":
+            yield from group_problems(item)
     uids = [str(item.get("UID", "")) for item in walk(root) if concept(item) == "112040"]
     yield from ("tracking: a UID is used twice" for _ in range(len(uids) - len(set(uids))))
     yield from (f"tracking: {uid!r} is no UID" for uid in uids if not UID(uid).is_valid)
@@ -168,17 +181,38 @@ def row_problems(item: Dataset) -> Iterator[str]:
             yield f"rows: {child} stands {children.count(child)} times below {name}"
 
 
+def group_problems(group: Dataset) -> Iterator[str]:
+    """A calcification always has a probability of cancer; a lesion is no wider than long, and no larger than both."""
+    if [code(child) for child in below(group, "121071")] == [CALCIFICATIONS] and not below(group, "111047"):
+        yield "rows: a calcification lacks 111047"
+    sizes = [
+        [float(child.MeasuredValueSequence[0].NumericValue) for child in below(group, name)]
+        for name in ("103339001", "103340004", "42798000")
+    ]
+    if not any(sizes):
+        return
+    if not all(len(size) == 1 for size in sizes):
+        yield "rows: a size in part"
+        return
+    (long_mm,), (short_mm,), (area_mm2,) = sizes
+    if not (short_mm <= long_mm and area_mm2 <= long_mm * short_mm):
+        yield f"number: {long_mm} x {short_mm} mm and {area_mm2} mm2"
+
+
 def number_problems(item: Dataset) -> Iterator[str]:
-    if concept(item) not in ("111012", "111047", "111011"):
+    wanted = UNITS.get(concept(item))
+    if wanted is None:
         return
     measured = item.get("MeasuredValueSequence")
     if not measured:
         yield f"number: {concept(item)} has no value"
         return
     value, unit = float(measured[0].NumericValue), measured[0].MeasurementUnitsCodeSequence[0].CodeValue
-    if not 0 <= value <= 100:
+    if not 0 <= value <= 100 and wanted == "%":
         yield f"number: {concept(item)} is {value}"
-    if unit != "%":
+    if value <= 0 and wanted != "%":
+        yield f"number: {concept(item)} is {value}"
+    if unit != wanted:
         yield f"number: {concept(item)} is in {unit}"
 
 

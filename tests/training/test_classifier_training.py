@@ -18,8 +18,9 @@ from models.training import classifier as module
 from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.classifier_validation import ClassifierFigures, validate
 from models.training.loop import BEST, CHECKPOINT, training_dir
-from models.training.run import made_in_order, read_best
+from models.training.run import read_best
 from models.training.samples import Sample
+from models.training.steps import made_in_order
 from tests.training.run_files import after, rows, silent, state
 from tests.training.small_classifier import EasySamples, easy_sample, make_sppnet_small
 from tests.training.small_networks import one_thread

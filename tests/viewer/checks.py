@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
 
-from models.phantom import PhantomView
 from tests.viewer.browser import BrowserError
 from tests.viewer.exam import AnsweredExam
 from tests.viewer.findings import ReportedBox, reported_boxes
 from tests.viewer.places import NotOnScreen, deviation, drawn_outline, lay_over, overlap
+from tests.viewer.studies import KnownImage, KnownStudy
 from tests.viewer.viewer import FindingOnScreen, Viewer
 
 MOST_DEVIATION: Final = 2.0
 """Of each edge of a drawn box, in % of the image's width."""
 
 LEAST_OVERLAP: Final = 0.5
-"""Of the drawn box and the planted cluster, intersection over union; clusters are but 3 % of an image wide."""
+"""Of what is drawn and what is there, intersection over union of boxes; clusters are but 3 % of an image wide."""
 
 MOST_DIFFERENCE: Final = 3.0
 """Of a capture's pixels from those on screen, in % of full brightness; a blank viewport differs by 9 to 14 %."""
@@ -39,47 +39,47 @@ class Row:
     passed: bool
 
 
-def check_findings(
-    viewer: Viewer, site_url: str, exam: AnsweredExam, views: dict[str, PhantomView], out: Path
-) -> Iterable[Row]:
-    """Show each finding of the report, save pictures, compare the drawn box with the reported and the planted one."""
+def check_findings(viewer: Viewer, site_url: str, exam: AnsweredExam, study: KnownStudy, out: Path) -> Iterable[Row]:
+    """Show each finding of the report, save pictures, compare what is drawn with what is reported and what is there."""
     report = exam.measurement_report()
     found = reported_boxes(report)
     name_of = {uid: name for name, uid in exam.images.items()}
-    for name, view in views.items():
-        count = sum(name_of[item.sop_instance_uid] == name for item in found)
+    for name, image in study.images.items():
+        frames = [item.frame for item in found if name_of[item.sop_instance_uid] == name]
         yield Row(
-            subject=f"{name}: the report has the planted clusters",
-            figures=f"{count} of {len(view.lesions)}",
-            passed=count == len(view.lesions),
+            subject=f"{name}: the report has what was planted",
+            figures=f"{len(frames)} of {len(image.boxes_px)}" + (f", on frame {image.frame}" if image.frame else ""),
+            passed=frames == [image.frame] * len(image.boxes_px),
         )
     for number, item in enumerate(found, start=1):
         name = name_of[item.sop_instance_uid]
-        subject, picture = f"{name}: box of finding {number}", out / f"ohif_finding_{number}_{name}.png"
+        subject, picture = f"{name}: outline of finding {number}", out / f"ohif_finding_{number}_{name}.png"
         try:
             viewer.open_study(site_url, exam.study_instance_uid, len(exam.series()))
-            viewer.open_report(report.SeriesInstanceUID, item.tracking_uid, item.sop_instance_uid)
+            viewer.open_report(report.SeriesInstanceUID, item.tracking_uid, item.sop_instance_uid, item.frame or 1)
             shown = viewer.finding()
         except (TimeoutError, BrowserError) as error:
             save(viewer.browser.screenshot(), picture)
             yield Row(subject=subject, figures=str(error), passed=False)
             continue
         save(shown.window, picture)
-        yield _compare(subject, item, views[name], shown)
+        yield _compare(subject, item, study.images[name], shown)
 
 
-def _compare(subject: str, item: ReportedBox, view: PhantomView, shown: FindingOnScreen) -> Row:
+def _compare(subject: str, item: ReportedBox, image: KnownImage, shown: FindingOnScreen) -> Row:
     try:
-        drawn = lay_over(view.pixels, shown.bare).to_stored(drawn_outline(shown.outlined, shown.bare))
+        drawn = lay_over(image.pixels, shown.bare, image.full_scale).to_stored(
+            drawn_outline(shown.outlined, shown.bare)
+        )
     except NotOnScreen as error:
         return Row(subject=subject, figures=str(error), passed=False)
-    percent = 100 / view.pixels.shape[1]
-    planted = max((box for box, _ in view.lesions), key=lambda box: overlap(drawn, box))
+    percent = 100 / image.pixels.shape[1]
+    planted = max(image.boxes_px, key=lambda box: overlap(drawn, box))
     from_report, from_truth = (percent * deviation(drawn, box) for box in (item.box_px, planted))
     shared = overlap(drawn, planted)
     return Row(
         subject=subject,
-        figures=f"{from_report:.2f} % from the report, {from_truth:.2f} % from the cluster, overlap {shared:.2f}",
+        figures=f"{from_report:.2f} % from the report, {from_truth:.2f} % from what is there, overlap {shared:.2f}",
         passed=max(from_report, from_truth) <= MOST_DEVIATION and shared >= LEAST_OVERLAP,
     )
 
@@ -114,12 +114,14 @@ def check_captures(viewer: Viewer, exam: AnsweredExam, out: Path) -> Iterable[Ro
 
 
 def capture_name(capture: Dataset) -> str:
-    """Name a capture for its files: ``heatmap_L-CC``, or ``summary`` for one that shows no single image."""
+    """Name a capture for its files: ``heatmap_L-CC``, or by its numbers where it has no side or no view."""
     view = capture.get("ViewPosition") or next(
         (item.CodeMeaning for item in capture.get("ViewCodeSequence", ())), f"{capture.InstanceNumber}"
     )
     side = capture.get("ImageLaterality", "")
-    return f"heatmap_{side}-{view}" if side in ("L", "R") else f"summary_{capture.InstanceNumber}"
+    if side in ("L", "R"):
+        return f"heatmap_{side}-{view}"
+    return f"capture_{capture.SeriesNumber}_{capture.InstanceNumber}"
 
 
 def difference_on_screen(pixels: NDArray[np.uint8], area: NDArray[np.uint8]) -> float:

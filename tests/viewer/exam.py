@@ -1,4 +1,4 @@
-"""The generated study on its way: into Orthanc, from there to the node, and the node's results back into Orthanc."""
+"""A generated study on its way: into Orthanc, from there to the node, and the node's results back into Orthanc."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Final
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from pipelines.phantom import write_study
 from tests.e2e.harness import Destination, NodeUnderTest, node_under_test
 from tests.peers.orthanc import Modality, Orthanc, orthanc
 from tests.peers.processes import ProgramMissing, wait_until
-from tests.viewer.stand_in import COLUMNS, ROWS, SEED, SPACING_MM
+from tests.viewer.studies import KnownStudy
 
 NODE_TITLE: Final = "MAMMONODE"
 DICOMWEB_PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -33,7 +32,7 @@ class AnsweredExam:
     Attributes
     ----------
     images : mapping of str to str
-        SOP Instance UID of each view, by the view's name (``"L-CC"``).
+        SOP Instance UID of each image, by its name in the study.
     image_series : frozenset of str
         Their series.
     results : tuple of pydicom.Dataset
@@ -73,16 +72,49 @@ class AnsweredExam:
         return tuple(sorted(found, key=lambda result: (int(result.SeriesNumber), int(result.InstanceNumber))))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveAndNode:
+    """Orthanc and a node that know each other."""
+
+    archive: Orthanc
+    node: NodeUnderTest
+
+    def answer(self, study: KnownStudy) -> AnsweredExam:
+        """Send a study from the archive to the node, and return when every result of it is in the archive.
+
+        Raises
+        ------
+        TimeoutError
+            The results did not come.
+        """
+        headers = [dcmread(path, stop_before_pixels=True) for path in study.files]
+        before = set(self.archive.instances())
+        self.archive.upload(study.files)
+        sent = {header.SOPInstanceUID for header in headers}
+        self.archive.send("node", sent)
+        study_instance_uid = headers[0].StudyInstanceUID
+        wait_until(
+            lambda: self.node.is_answered(study_instance_uid), timeout_s=ANSWER_WITHIN_S, what="the node's results"
+        )
+        came = sorted(self.archive.instances().keys() - sent - before)
+        uids = [header.SOPInstanceUID for header in headers]
+        return AnsweredExam(
+            archive=self.archive,
+            study_instance_uid=study_instance_uid,
+            images=dict(zip(study.images, uids, strict=True)),
+            image_series=frozenset(header.SeriesInstanceUID for header in headers),
+            results=tuple(dcmread(BytesIO(self.archive.file_bytes(uid))) for uid in came),
+        )
+
+
 @contextmanager
-def answered_exam(folder: Path) -> Iterator[AnsweredExam]:
-    """Run Orthanc and a node; yield when every result of the generated study is in Orthanc.
+def archive_and_node(folder: Path) -> Iterator[ArchiveAndNode]:
+    """Run Orthanc and a node.
 
     Raises
     ------
     ProgramMissing, StartFailed
         Of Orthanc or its DICOMweb plugin.
-    TimeoutError
-        The results did not come.
     """
     if not DICOMWEB_PLUGIN.exists():
         raise ProgramMissing("needs Orthanc's DICOMweb plugin (Debian package orthanc-dicomweb)")
@@ -92,22 +124,8 @@ def answered_exam(folder: Path) -> Iterator[AnsweredExam]:
         node_under_test(folder / "node", [Destination("orthanc", archive.port, archive.ae_title)]) as node,
     ):
         _start(node)
-        study = write_study(folder / "study", SEED, rows=ROWS, columns=COLUMNS, spacing_mm=SPACING_MM)
-        headers = [dcmread(path, stop_before_pixels=True) for path in study]
-        archive.upload(study)
         archive.set_modality("node", Modality(ae_title=NODE_TITLE, port=node.port))
-        sent = {header.SOPInstanceUID for header in headers}
-        archive.send("node", sent)
-        study_instance_uid = headers[0].StudyInstanceUID
-        wait_until(lambda: node.is_answered(study_instance_uid), timeout_s=ANSWER_WITHIN_S, what="the node's results")
-        came = sorted(archive.instances().keys() - sent)
-        yield AnsweredExam(
-            archive=archive,
-            study_instance_uid=study_instance_uid,
-            images={f"{header.ImageLaterality}-{header.ViewPosition}": header.SOPInstanceUID for header in headers},
-            image_series=frozenset(header.SeriesInstanceUID for header in headers),
-            results=tuple(dcmread(BytesIO(archive.file_bytes(uid))) for uid in came),
-        )
+        yield ArchiveAndNode(archive=archive, node=node)
 
 
 def _start(node: NodeUnderTest) -> None:

@@ -1,4 +1,4 @@
-"""What a measurement report says of its findings: which image, which box (TID 1500 and TID 1410, PS3.16)."""
+"""What a measurement report says of its findings: which image and frame, which box (TID 1500, TID 1410, PS3.16)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ TRACKING_UID: Final = "112040"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedBox:
-    """A finding of the report; `box_px` is ``(x0, y0, x1, y1)`` in stored pixels."""
+    """A finding of the report; `box_px` is ``(x0, y0, x1, y1)`` in stored pixels, of `frame` if it has frames."""
 
     tracking_uid: str
     sop_instance_uid: str
+    frame: int | None
     box_px: BoxPx
 
 
@@ -32,10 +33,13 @@ def reported_boxes(report: Dataset) -> tuple[ReportedBox, ...]:
 def _reported_box(group: Dataset) -> ReportedBox:
     (region,) = _items(group, IMAGE_REGION)
     (tracking,) = _items(group, TRACKING_UID)
+    reference = region.ContentSequence[0].ReferencedSOPSequence[0]
+    frame = reference.get("ReferencedFrameNumber")
     across, down = region.GraphicData[0::2], region.GraphicData[1::2]
     return ReportedBox(
         tracking_uid=str(tracking.UID),
-        sop_instance_uid=str(region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID),
+        sop_instance_uid=str(reference.ReferencedSOPInstanceUID),
+        frame=None if frame is None else int(frame),
         box_px=(min(across), min(down), max(across), max(down)),
     )
 

@@ -1,4 +1,4 @@
-"""``make viewer-check``: what the node sends to Orthanc is shown in OHIF, and the boxes are at the right place.
+"""``make viewer-check``: what the node sends to Orthanc is shown in OHIF, boxes and outlines at the right place.
 
 Needs Orthanc with its DICOMweb plugin, Chromium, chromedriver and OHIF (see `tests.viewer.ohif.find_dist`); at run time
 nothing but the loopback. Exit status 1 when a check fails, 2 when something is missing.
@@ -17,15 +17,15 @@ from typing import Final
 from tests.peers.processes import ProgramMissing, find_program
 from tests.viewer.browser import chromium
 from tests.viewer.checks import Row, check_captures, check_findings
-from tests.viewer.exam import answered_exam
+from tests.viewer.exam import archive_and_node
 from tests.viewer.ohif import VERSION, ViewerMissing, find_dist, site
-from tests.viewer.stand_in import phantom_views
+from tests.viewer.studies import mammograms, ultrasound
 from tests.viewer.viewer import Viewer
 
 NOTES: Final = f"""\
-STAND-IN DETECTOR: what is measured is where boxes are drawn, so their true edges must be known. They are those of
-the clusters in the generated mammograms, handed to the real pipeline by tests/viewer/stand_in.py; nothing here says how
-well a network detects.
+STAND-IN NETWORKS: what is measured is where boxes and outlines are drawn, so their true edges must be known. They are
+those of the clusters in generated mammograms and of discs in generated screens of ultrasound, handed to the real
+pipelines; nothing here says how well a network detects.
 OHIF {VERSION} shows a report on the image of its first finding alone; each finding was put first in turn."""
 
 
@@ -47,14 +47,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mammonode-viewer-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         with (
-            answered_exam(folder) as exam,
-            site(dist, exam.archive.url) as site_url,
+            archive_and_node(folder) as running,
+            site(dist, running.archive.url) as site_url,
             chromium(program, driver, folder) as browser,
         ):
-            print(f"{len(exam.results)} results came to Orthanc {time.monotonic() - started:.0f} s after the start")
             viewer = Viewer(browser=browser)
-            rows.extend(told(row) for row in check_findings(viewer, site_url, exam, phantom_views(), out))
-            rows.extend(told(row) for row in check_captures(viewer, exam, out))
+            for study in (mammograms(folder), ultrasound(folder)):
+                exam = running.answer(study)
+                print(f"{study.modality}: {len(exam.results)} results in Orthanc {time.monotonic() - started:.0f} s on")
+                pictures = out / study.modality
+                pictures.mkdir()
+                rows.extend(told(row) for row in check_findings(viewer, site_url, exam, study, pictures))
+                rows.extend(told(row) for row in check_captures(viewer, exam, pictures))
             errors = browser.console()
             rows.append(told(Row(subject="errors of the page", figures="; ".join(errors) or "none", passed=not errors)))
     failed = sum(not row.passed for row in rows)

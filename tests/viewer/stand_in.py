@@ -22,6 +22,8 @@ from models.phantom import PhantomView, make_view
 from models.predictor import Classifier, Detector
 from pipelines.mammography.pipeline import MammographyPipeline
 from pipelines.phantom import DEFAULT_VIEWS
+from pipelines.ultrasound.pipeline import UltrasoundPipeline
+from tests.pipelines.ultrasound.stand_ins import KnownModels
 
 SEED: Final = 1
 """Of a phantom with one cluster in each breast: benign in the right one, malignant in the left one."""
@@ -154,3 +156,8 @@ class StandInModels:
 def stand_in_pipeline() -> MammographyPipeline:
     """Make the mammography pipeline with the stand-in for its networks."""
     return MammographyPipeline(models=StandInModels())
+
+
+def stand_in_ultrasound() -> UltrasoundPipeline:
+    """Make the ultrasound pipeline with one that outlines what has the grey of a disc, and one of known probability."""
+    return UltrasoundPipeline(models=KnownModels())

@@ -1,4 +1,4 @@
-"""Run the node's worker with the stand-in detector. Usage: ``python stand_in_worker.py CONFIG``."""
+"""Run the node's worker with stand-ins for its networks. Usage: ``python stand_in_worker.py CONFIG``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipelines.registry import PIPELINES
 def main() -> None:
     configure_logging()
     PIPELINES["mammography"] = "tests.viewer.stand_in:stand_in_pipeline"
+    PIPELINES["ultrasound"] = "tests.viewer.stand_in:stand_in_ultrasound"
     run_worker(load_settings(Path(sys.argv[1]), {}))
 
 

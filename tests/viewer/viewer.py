@@ -19,6 +19,8 @@ from tests.viewer.browser import Browser
 Picture = NDArray[np.uint8]
 
 DRAWN_WITHIN_S: Final = 60
+ASKED_WITHIN_S: Final = 8
+"""After an outline is drawn, in which the viewer asks whether to track measurements; of some it does not ask."""
 
 HIDDEN: Final = {
     "nothing": "",
@@ -97,13 +99,24 @@ class Viewer:
         self._wait(self._shown, "the first image")
         self._settled()  # a series that is opened before the first image is drawn may come up beside the window
 
-    def open_report(self, series_instance_uid: str, tracking_uid: str, sop_instance_uid: str) -> None:
-        """Open a structured report at one of its findings, which is on this image; do not track its measurements."""
+    def open_report(self, series_instance_uid: str, tracking_uid: str, sop_instance_uid: str, frame: int) -> None:
+        """Open a structured report at one of its findings, which is on this image; do not track its measurements.
+
+        Parameters
+        ----------
+        frame : int
+            That the viewer must come to by itself; 1 in an image that has no frames.
+        """
         self.browser.script(LOAD_REPORT, series_instance_uid, tracking_uid)
         self._open(series_instance_uid)
-        self._wait_for_image(sop_instance_uid)
+        self._wait_for_image(sop_instance_uid, frame)
         self._wait(lambda: self._has(".svg-layer polyline"), "an outline")
-        self._wait(lambda: self._has("[data-cy=no-hydrate-btn]"), "the question whether to track measurements")
+        try:
+            wait_until(
+                lambda: self._has("[data-cy=no-hydrate-btn]"), timeout_s=ASKED_WITHIN_S, what="OHIF: the question"
+            )
+        except TimeoutError:
+            return  # it does not ask whether to track what it cannot: outlines
         self.browser.script(CLICK, "no-hydrate-btn")
         self._wait(lambda: not self._has("[data-cy=no-hydrate-btn]"), "the question to go away")
 
@@ -145,12 +158,12 @@ class Viewer:
         shown = self._shown()
         return shown["image"].split("/series/")[1].split("/")[0] if shown else ""
 
-    def _wait_for_image(self, sop_instance_uid: str) -> None:
+    def _wait_for_image(self, sop_instance_uid: str, frame: int = 1) -> None:
         def is_shown() -> bool:
             shown = self._shown()
-            return bool(shown) and f"/instances/{sop_instance_uid}/" in shown["image"]
+            return bool(shown) and f"/instances/{sop_instance_uid}/frames/{frame}" in shown["image"]
 
-        self._wait(is_shown, f"image {sop_instance_uid}")
+        self._wait(is_shown, f"image {sop_instance_uid}, frame {frame}")
 
     def _has(self, selector: str) -> bool:
         return bool(self.browser.script(IS_THERE, selector))

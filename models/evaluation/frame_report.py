@@ -1,0 +1,120 @@
+"""The report of an evaluation on ultrasound: a page that needs nothing beside it, its plots, ``report.json``.
+
+The JSON document is one object: the members of `models.evaluation.frame_figures.FrameEvaluation` by the same names, and
+``schema`` and ``research_use``. Values are written as `models.evaluation.report_json` says.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from models.evaluation.contract import NotDefined
+from models.evaluation.frame_figures import FrameEvaluation, Mean
+from models.evaluation.frame_plots import frame_plots
+from models.evaluation.frames import FOUND_IOU, EvaluatedFrame
+from models.evaluation.plots import Plot
+from models.evaluation.report import HTML_NAME, JSON_NAME, figure_words, interval_words, share_words
+from models.evaluation.report_json import RESEARCH_USE, as_json
+
+TEMPLATE: Final = "frame_report.html.jinja"
+SCHEMA: Final = "mammonode-ultrasound-evaluation-1"
+
+
+def write_frame_report(evaluation: FrameEvaluation, frames: Sequence[EvaluatedFrame], out_dir: Path) -> list[Path]:
+    """Write the report.
+
+    Parameters
+    ----------
+    evaluation : FrameEvaluation
+    frames : sequence of EvaluatedFrame
+        What its figures were computed from, for the plots; empty without a segmentation.
+    out_dir : pathlib.Path
+        Made when it is not there. Files of the same names are replaced, others are left alone.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written: the page, the JSON document, then the plots.
+
+    Raises
+    ------
+    OSError
+        When a file cannot be written.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    drawn = frame_plots(evaluation, frames)
+    page, numbers = out_dir / HTML_NAME, out_dir / JSON_NAME
+    page.write_text(frame_report_html(evaluation, drawn), encoding="utf-8")
+    numbers.write_text(frame_report_json(evaluation), encoding="utf-8")
+    pictures = [out_dir / f"{plot.name}.png" for plot in drawn]
+    for path, plot in zip(pictures, drawn, strict=True):
+        path.write_bytes(plot.png)
+    return [page, numbers, *pictures]
+
+
+def frame_report_json(evaluation: FrameEvaluation) -> str:
+    """Give the document as text; equal evaluations give equal text."""
+    content = {"schema": SCHEMA, "research_use": RESEARCH_USE, **as_json(evaluation)}
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def frame_report_html(evaluation: FrameEvaluation, drawn: Sequence[Plot]) -> str:
+    """Give the page; `drawn` are the plots it embeds. All text in it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("models.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = figure_words
+    environment.filters["share"] = share_words
+    environment.filters["mean"] = mean_words
+    environment.tests["not_defined"] = lambda value: isinstance(value, NotDefined)
+    return environment.get_template(TEMPLATE).render(
+        evaluation=evaluation,
+        found_iou=FOUND_IOU,
+        research_use=RESEARCH_USE,
+        plots={plot.name: plot for plot in drawn},
+        data_uri=lambda plot: "data:image/png;base64," + base64.b64encode(plot.png).decode("ascii"),
+    )
+
+
+def mean_words(value: Mean | NotDefined) -> str:
+    """Give a mean, e.g. ``0.801 (0.780-0.820), median 0.860, 392 frames``."""
+    if isinstance(value, NotDefined):
+        return figure_words(value)
+    words = f"{value.value:.3f} ({interval_words(value.interval)}), median {value.median:.3f}"
+    return f"{words}, {value.frames} frame{'' if value.frames == 1 else 's'}"
+
+
+def measured(evaluation: FrameEvaluation) -> dict[str, Any]:
+    """Give what a card says of these figures: the member ``measured`` of ``metadata.json``."""
+    on = f"{evaluation.data}; {evaluation.protocol}"
+    figures: dict[str, float] = {}
+    if (outlines := evaluation.segmentation) is not None:
+        for name, value in outlines.dice.items():
+            if isinstance(value, Mean):
+                figures[f"dice, {name}"] = value.value
+        for name, share in outlines.found.items():
+            if not isinstance(share, NotDefined):
+                figures[f"found, {name}"] = share.value
+        if not isinstance(outlines.normals_without_region, NotDefined):
+            figures["normal frames without a region"] = outlines.normals_without_region.value
+        if not isinstance(outlines.lesion_or_not, NotDefined):
+            figures["AUC, lesion or not"] = outlines.lesion_or_not.auc
+    if (classes := evaluation.classification) is not None:
+        for name, curve in classes.roc.items():
+            if not isinstance(curve, NotDefined) and name in classes.by_fold:
+                figures[f"AUC, {name}"] = curve.auc
+    note = f"{on}. These weights were trained on all folds and were not measured themselves."
+    return {
+        "note": note,
+        "figures": [{"name": name, "value": round(value, 4), "on": on} for name, value in figures.items()],
+    }
