@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -145,10 +145,11 @@ min_free_gb = 0.1
         return self.wait_ready("serve")
 
     def start_parts(
-        self, faulty: str = "", step: str = "", parts: Sequence[str] = ("scp", "dispatch", "worker")
+        self, faults: Mapping[str, str] | None = None, parts: Sequence[str] = ("scp", "dispatch", "worker")
     ) -> None:
+        """Start these; a part of `faults` is killed at its step, see `tests.e2e.faulty_part`."""
         for part in parts:
-            wanted = step if part == faulty else "-"
+            wanted = (faults or {}).get(part, "-")
             marker = self.folder / f"killed_{part}"
             self.start(part, [sys.executable, str(FAULTY_PART), part, wanted, str(marker), str(self.config)])
         for part in parts:
