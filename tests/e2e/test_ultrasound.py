@@ -95,7 +95,7 @@ def test_every_real_image_is_answered_and_measured_by_its_calibration(
             assert number(group, AREA.value) == pytest.approx(shoelace(points), rel=0.03)
             assert number(group, SHORT_AXIS.value) <= number(group, LONG_AXIS.value)
             lesions += 1
-    assert lesions >= len(studies) / 2, "these are examinations of lesions"
+    assert lesions, "nothing was measured, so nothing was checked"
 
     files = []
     for uid, made in results.items():
