@@ -52,7 +52,7 @@ def shoelace(points: list[tuple[float, float]]) -> float:
 @pytest.mark.shared
 @pytest.mark.timeout(600)
 def test_every_real_image_is_answered_and_measured_by_its_calibration(
-    shared_dir: Path, tmp_path: Path, need: Callable[..., None]
+    shared_dir: Path, tmp_path: Path, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need("storescu", "Orthanc", "dciodvfy", "DicomSRValidator")
     try:
@@ -62,12 +62,10 @@ def test_every_real_image_is_answered_and_measured_by_its_calibration(
     paths = sorted((shared_dir / "data" / "dicom" / "us").glob("*.dcm"))
     sent = {header.SOPInstanceUID: header for header in (dcmread(path, stop_before_pixels=True) for path in paths)}
     studies = {header.StudyInstanceUID for header in sent.values()}
-    shipped = f'[models]\nweights_dir = "{tmp_path / "none"}"\n'
+    monkeypatch.setenv("MAMMONODE_MODELS__WEIGHTS_DIR", str(tmp_path / "none"))  # so those that ship
     with (
         orthanc(tmp_path / "orthanc") as pacs,
-        node_under_test(
-            tmp_path / "node", [Destination("orthanc", pacs.port, pacs.ae_title)], extra=shipped, quiet_s=2
-        ) as node,
+        node_under_test(tmp_path / "node", [Destination("orthanc", pacs.port, pacs.ae_title)], quiet_s=2) as node,
     ):
         node.serve()
         send(node, paths)
