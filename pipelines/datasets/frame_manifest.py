@@ -5,8 +5,6 @@ One row a lesion; one row with neither mask nor box for a frame without any. doc
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Final
 
 from models.contract import BoxPx, Label
 from models.training.frames import Clinical, Her2
+from pipelines.datasets.cells import box_cells, number_cell, path_cell
 from pipelines.datasets.frame_rows import BIRADS, COLUMNS, REQUIRED_COLUMNS, FrameRow, parse_row
-from pipelines.datasets.rows import BOX_COLUMNS
-from pipelines.datasets.tables import Problem, contradictions, read_table, refuse
+from pipelines.datasets.tables import Problem, by_image, read_table, refuse, write_table
 
 _BIRADS_NAMES: Final = {value: name.upper() for name, value in BIRADS.items()}
 
@@ -76,13 +74,9 @@ def read_frames(path: Path) -> tuple[FrameEntry, ...]:
         required=REQUIRED_COLUMNS,
         a_row_for="each lesion and for each frame without any",
     )
-    by_frame: dict[Path, list[FrameRow]] = defaultdict(list)
-    for row in rows:
-        by_frame[row.path.resolve()].append(row)
-    for of_one in by_frame.values():
-        problems += contradictions(of_one, image="frame", place="lesion")
-    refuse((*problems, *_leakage(rows)))
-    return tuple(_entry(of_one) for of_one in by_frame.values())
+    frames, contradictory = by_image(rows, image="frame", place="lesion")
+    refuse((*problems, *contradictory, *_leakage(rows)))
+    return tuple(_entry(of_one) for of_one in frames)
 
 
 def write_frames(path: Path, frames: Iterable[FrameEntry]) -> None:
@@ -91,11 +85,7 @@ def write_frames(path: Path, frames: Iterable[FrameEntry]) -> None:
     Files below the manifest's folder are written relative to it, so that the folder can be moved as a whole.
     """
     folder = path.absolute().parent
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for frame in frames:
-            writer.writerows(_cells(frame, folder))
+    write_table(path, COLUMNS, (row for frame in frames for row in _cells(frame, folder)))
 
 
 def _leakage(rows: Iterable[FrameRow]) -> Iterator[Problem]:
@@ -127,28 +117,20 @@ def _entry(rows: Sequence[FrameRow]) -> FrameEntry:
 def _cells(frame: FrameEntry, folder: Path) -> Iterator[Mapping[str, str]]:
     clinical = frame.clinical
     of_frame = {
-        "image": _path(frame.path, folder),
+        "image": path_cell(frame.path, folder),
         "patient": frame.patient,
         "fold": "" if frame.fold is None else str(frame.fold),
-        "spacing_mm": _number(frame.spacing_mm),
-        "age": _number(clinical.age),
-        "stage": _number(clinical.stage),
+        "spacing_mm": number_cell(frame.spacing_mm),
+        "age": number_cell(clinical.age),
+        "stage": number_cell(clinical.stage),
         "birads": "" if clinical.birads is None else _BIRADS_NAMES[clinical.birads],
     }
     for lesion in frame.lesions:
-        box = {} if lesion.box_px is None else dict(zip(BOX_COLUMNS, map(_number, lesion.box_px), strict=True))
-        mask = "" if lesion.mask is None else _path(lesion.mask, folder)
-        yield {**of_frame, "label": lesion.label or "", "her2": lesion.her2 or "", "mask": mask, **box}
+        of_lesion = {
+            "label": lesion.label or "",
+            "her2": lesion.her2 or "",
+            "mask": "" if lesion.mask is None else path_cell(lesion.mask, folder),
+        }
+        yield {**of_frame, **of_lesion, **box_cells(lesion.box_px)}
     if not frame.lesions:
         yield of_frame
-
-
-def _path(path: Path, folder: Path) -> str:
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def _number(value: float | None) -> str:
-    """The shortest text that is read back as the same number."""
-    if value is None:
-        return ""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -5,17 +5,15 @@ No message repeats a cell: in a table whose columns have slipped, any of them ma
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from models.contract import BoxPx, Label
 from models.training.frames import HER2, Clinical, Her2
-from pipelines.datasets.rows import BOX_COLUMNS, LABELS
-
-Choice = TypeVar("Choice", bound=str)
+from pipelines.datasets.cells import BOX_COLUMNS, Cells
+from pipelines.datasets.rows import LABELS
 
 CLINICAL_COLUMNS: Final = ("age", "stage", "birads")
 COLUMNS: Final = ("image", "patient", "fold", "label", "mask", *BOX_COLUMNS, "her2", "spacing_mm", *CLINICAL_COLUMNS)
@@ -90,11 +88,9 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Frame
     tuple of str
         Every problem of the row, each with what to do.
     """
-    cells = _Cells(values, folder)
-    path, mask = cells.file("image", required=True), cells.file("mask", required=False)
-    patient = cells.text("patient")
-    if not patient:
-        cells.problems.append("patient is empty: give a pseudonym, the same for all frames of a patient")
+    cells = Cells(values, folder)
+    path, mask = _picture(cells, "image", required=True), _picture(cells, "mask")
+    patient = cells.patient("frames")
     box_px = cells.box()
     label, her2 = cells.choice("label", LABELS), cells.choice("her2", HER2)
     if mask is not None and box_px is not None:
@@ -102,12 +98,12 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Frame
     lesion = cells.text("mask") or any(cells.text(column) for column in BOX_COLUMNS)
     if not lesion and (cells.text("label") or cells.text("her2")):
         cells.problems.append("label or her2 without a lesion: give its mask or its box, or leave them empty")
-    fold = cells.fold()
+    fold = cells.whole("fold", most=MAX_FOLD)
     spacing_mm = cells.number("spacing_mm", above=0.0, most=MAX_SPACING_MM)
     clinical = Clinical(
         age=cells.number("age", above=0.0, most=MAX_AGE),
-        stage=cells.coded("stage", STAGES, "I to IV"),
-        birads=cells.coded("birads", BIRADS, "0 to 6, or 4A, 4B, 4C"),
+        stage=_coded(cells, "stage", STAGES, "I to IV"),
+        birads=_coded(cells, "birads", BIRADS, "0 to 6, or 4A, 4B, 4C"),
     )
     if path is None or cells.problems:
         return None, tuple(cells.problems)
@@ -126,77 +122,15 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Frame
     return row, ()
 
 
-class _Cells:
-    """The cells of one row, and what was found wrong with them so far."""
+def _picture(cells: Cells, column: str, *, required: bool = False) -> Path | None:
+    if cells.text(column) and Path(cells.text(column)).suffix.lower() not in SUFFIXES:
+        cells.problems.append(f"{column}: must be PNG, TIFF, PGM or BMP; export the frame of a DICOM object as such")
+        return None
+    return cells.file(column, required=required)
 
-    def __init__(self, values: Mapping[str, str], folder: Path) -> None:
-        self._values, self._folder = values, folder
-        self.problems: list[str] = []
 
-    def text(self, column: str) -> str:
-        return (self._values.get(column) or "").strip()
-
-    def file(self, column: str, *, required: bool) -> Path | None:
-        text = self.text(column)
-        if not text:
-            if required:
-                self.problems.append(f"{column} is empty: give the path of a file, relative to the manifest's folder")
-            return None
-        path = (self._folder / text).absolute()
-        if path.suffix.lower() not in SUFFIXES:
-            self.problems.append(f"{column}: must be PNG, TIFF, PGM or BMP; export the frame of a DICOM object as such")
-            return None
-        if not path.is_file():
-            self.problems.append(f"{column}: no such file; a relative path starts at the manifest's folder")
-            return None
-        return path
-
-    def choice(self, column: str, allowed: Iterable[Choice]) -> Choice | None:
-        text = self.text(column)
-        by_name = {name.casefold(): name for name in allowed}
-        if text and text.casefold() not in by_name:
-            self.problems.append(f"{column}: must be {', '.join(by_name.values())}, or empty")
-        return by_name.get(text.casefold())
-
-    def coded(self, column: str, codes: Mapping[str, float], which: str) -> float | None:
-        text = self.text(column).casefold()
-        if text and text not in codes:
-            self.problems.append(f"{column}: must be {which}, or empty")
-        return codes.get(text)
-
-    def number(self, column: str, *, above: float, most: float) -> float | None:
-        text = self.text(column)
-        if not text:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not above < value <= most:
-            self.problems.append(f"{column}: must be a number above {above:g} and at most {most:g}, or empty")
-            return None
-        return value
-
-    def fold(self) -> int | None:
-        text = self.text("fold")
-        if not text:
-            return None
-        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_FOLD:
-            self.problems.append(f"fold: must be a whole number from 1 to {MAX_FOLD}, or empty")
-            return None
-        return int(text)
-
-    def box(self) -> BoxPx | None:
-        texts = [self.text(column) for column in BOX_COLUMNS]
-        if not any(texts):
-            return None
-        try:
-            x0, y0, x1, y1 = map(float, texts)
-        except ValueError:
-            x0 = y0 = x1 = y1 = math.nan
-        if not (0 <= x0 < x1 < math.inf and 0 <= y0 < y1 < math.inf):
-            self.problems.append(
-                "a box is 0 <= x0 < x1, 0 <= y0 < y1, in pixels from the top left corner, or all empty"
-            )
-            return None
-        return x0, y0, x1, y1
+def _coded(cells: Cells, column: str, codes: Mapping[str, float], which: str) -> float | None:
+    text = cells.text(column).casefold()
+    if text and text not in codes:
+        cells.problems.append(f"{column}: must be {which}, or empty")
+    return codes.get(text)

@@ -5,15 +5,14 @@ One row a lesion; one row with an empty box for an image without any. docs/MANIF
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.training.contract import Medium, Split, TruthBox
-from pipelines.datasets.rows import BOX_COLUMNS, COLUMNS, REQUIRED_COLUMNS, Laterality, Row, parse_row
-from pipelines.datasets.tables import contradictions, leakage, read_table, refuse
+from pipelines.datasets.cells import box_cells, number_cell, path_cell
+from pipelines.datasets.rows import COLUMNS, REQUIRED_COLUMNS, Laterality, Row, parse_row
+from pipelines.datasets.tables import by_image, leakage, read_table, refuse, write_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +69,9 @@ def read_manifest(path: Path) -> tuple[ManifestImage, ...]:
         required=REQUIRED_COLUMNS,
         a_row_for="each lesion and for each image without any",
     )
-    by_image: dict[Path, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_image[row.path.resolve()].append(row)
-    for of_one in by_image.values():
-        problems += contradictions(of_one)
-    refuse((*problems, *leakage(rows)))
-    return tuple(_image(of_one) for of_one in by_image.values())
+    images, contradictory = by_image(rows)
+    refuse((*problems, *contradictory, *leakage(rows)))
+    return tuple(_image(of_one) for of_one in images)
 
 
 def write_manifest(path: Path, images: Iterable[ManifestImage]) -> None:
@@ -85,11 +80,7 @@ def write_manifest(path: Path, images: Iterable[ManifestImage]) -> None:
     Images below the manifest's folder are written relative to it, so that the folder can be moved as a whole.
     """
     folder = path.absolute().parent
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for image in images:
-            writer.writerows(_cells(image, folder))
+    write_table(path, COLUMNS, (row for image in images for row in _cells(image, folder)))
 
 
 def _image(rows: Sequence[Row]) -> ManifestImage:
@@ -113,24 +104,17 @@ def _image(rows: Sequence[Row]) -> ManifestImage:
 
 
 def _cells(image: ManifestImage, folder: Path) -> Iterator[Mapping[str, str]]:
-    path = image.path.absolute()
     of_image = {
-        "image": (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix(),
+        "image": path_cell(image.path.absolute(), folder),
         "patient": image.patient,
         "split": image.split or "",
         "laterality": image.laterality or "",
         "view": image.view or "",
-        "spacing_mm": "" if image.spacing_mm is None else _number(image.spacing_mm),
+        "spacing_mm": number_cell(image.spacing_mm),
         "medium": image.medium,
         "plantable": "yes" if image.plantable else "no",
     }
     for lesion in image.lesions:
-        box = dict(zip(BOX_COLUMNS, map(_number, lesion.box_px), strict=True))
-        yield {**of_image, "label": lesion.label, **box}
+        yield {**of_image, "label": lesion.label, **box_cells(lesion.box_px)}
     if not image.lesions:
         yield of_image
-
-
-def _number(value: float) -> str:
-    """The shortest text that is read back as the same number."""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -15,9 +15,10 @@ from typing import Final, TypeVar
 
 from models.training.contract import TruthBox
 from models.training.patches import PATHOLOGIES, RECEPTORS, Patch, Pathology, Receptor, make_patch
+from pipelines.datasets.cells import BOX_COLUMNS
 from pipelines.datasets.images import load_image
 from pipelines.datasets.manifest import ManifestImage
-from pipelines.datasets.rows import BOX_COLUMNS, Row, parse_row
+from pipelines.datasets.rows import Row, parse_row
 from pipelines.datasets.tables import contradictions, leakage, read_table, refuse
 
 REQUIRED_COLUMNS: Final = ("image", "patient", "split", *BOX_COLUMNS)

@@ -5,20 +5,18 @@ No message repeats a cell: in a table whose columns have slipped, any of them ma
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from models.contract import BoxPx, Label
 from models.training.contract import MEDIA, SPLITS, Medium, Split
+from pipelines.datasets.cells import BOX_COLUMNS, Cells
 from pipelines.views import VIEW_BY_NAME
 
 Laterality = Literal["L", "R"]
-Choice = TypeVar("Choice", bound=str)
 
-BOX_COLUMNS: Final = ("x0", "y0", "x1", "y1")
 COLUMNS: Final = (
     "image",
     "patient",
@@ -103,11 +101,8 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Row |
     tuple of str
         Every problem of the row, each with what to do.
     """
-    cells = _Cells(values)
-    path = cells.image(folder)
-    patient = cells.text("patient")
-    if not patient:
-        cells.problems.append("patient is empty: give a pseudonym, the same for all images of a patient")
+    cells = Cells(values, folder)
+    path, patient = cells.file("image", required=True), cells.patient("images")
     box_px = cells.box()
     label = cells.choice("label", LABELS)
     if label is not None and all(not cells.text(column) for column in BOX_COLUMNS):
@@ -117,7 +112,7 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Row |
     plantable = cells.choice("plantable", YES_NO) == "yes"
     if plantable and box_px is not None:
         cells.problems.append("plantable is yes in a row with a box: lesions are planted into images without any")
-    spacing_mm = cells.spacing_mm(required=path is not None and is_greyscale_file(path))
+    spacing_mm = _spacing_mm(cells, required=path is not None and is_greyscale_file(path))
     split, laterality = cells.choice("split", SPLITS), cells.choice("laterality", LATERALITIES)
     view, medium = cells.choice("view", tuple(VIEW_BY_NAME)), cells.choice("medium", MEDIA)
     if path is None or cells.problems:
@@ -138,67 +133,7 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Row |
     return row, ()
 
 
-class _Cells:
-    """The cells of one row, and what was found wrong with them so far."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-        self.problems: list[str] = []
-
-    def text(self, column: str) -> str:
-        return (self._values.get(column) or "").strip()
-
-    def choice(self, column: str, allowed: Iterable[Choice]) -> Choice | None:
-        text = self.text(column)
-        by_name = {name.casefold(): name for name in allowed}
-        if text and text.casefold() not in by_name:
-            self.problems.append(f"{column}: must be {', '.join(by_name.values())}, or empty")
-        return by_name.get(text.casefold())
-
-    def number(self, column: str) -> float | None:
-        text = self.text(column)
-        if not text:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            self.problems.append(f"{column}: must be a finite number with a decimal point")
-            return None
-        return value
-
-    def image(self, folder: Path) -> Path | None:
-        text = self.text("image")
-        if not text:
-            self.problems.append("image is empty: give the path of a file, relative to the manifest's folder")
-            return None
-        path = (folder / text).absolute()
-        if not path.is_file():
-            self.problems.append("image: no such file; a relative path starts at the manifest's folder")
-            return None
-        return path
-
-    def box(self) -> BoxPx | None:
-        given = [column for column in BOX_COLUMNS if self.text(column)]
-        values = [self.number(column) for column in BOX_COLUMNS]
-        if given and len(given) < len(BOX_COLUMNS):
-            missing = ", ".join(column for column in BOX_COLUMNS if column not in given)
-            self.problems.append(f"an incomplete box: give {missing}, or empty all four")
-            return None
-        if any(value is None for value in values):
-            return None
-        x0, y0, x1, y1 = (value for value in values if value is not None)
-        if not (0 <= x0 < x1 and 0 <= y0 < y1):
-            self.problems.append("a box out of order: 0 <= x0 < x1, 0 <= y0 < y1, in pixels from the top left corner")
-            return None
-        return x0, y0, x1, y1
-
-    def spacing_mm(self, *, required: bool) -> float | None:
-        value = self.number("spacing_mm")
-        if value is not None and not 0 < value <= MAX_SPACING_MM:
-            self.problems.append(f"spacing_mm: must be above 0 and at most {MAX_SPACING_MM:g}, in mm a pixel")
-            return None
-        if required and not self.text("spacing_mm"):
-            self.problems.append("spacing_mm is empty: PNG, TIFF and PGM files do not say it, so the manifest must")
-        return value
+def _spacing_mm(cells: Cells, *, required: bool) -> float | None:
+    if required and not cells.text("spacing_mm"):
+        cells.problems.append("spacing_mm is empty: PNG, TIFF and PGM files do not say it, so the manifest must")
+    return cells.number("spacing_mm", above=0.0, most=MAX_SPACING_MM)

@@ -1,4 +1,4 @@
-"""Reading a CSV file of images: every problem of every line at once, none of which repeats the contents of a cell."""
+"""A CSV file of images, read and written: every problem of every line at once, without the contents of a cell."""
 
 from __future__ import annotations
 
@@ -68,6 +68,11 @@ class LesionRow(Protocol):
     """A row of a table that has one for each lesion, and one for each image without any."""
 
     @property
+    def path(self) -> Path:
+        """Of the image."""
+        ...
+
+    @property
     def line(self) -> int:
         """From 1."""
         ...
@@ -81,6 +86,34 @@ class LesionRow(Protocol):
     def place(self) -> object | None:
         """Where the lesion is; None in a row without one."""
         ...
+
+
+LesionRowT = TypeVar("LesionRowT", bound=LesionRow)
+
+
+def by_image(
+    rows: Iterable[LesionRowT], *, image: str = "image", place: str = "box"
+) -> tuple[list[list[LesionRowT]], list[Problem]]:
+    """Gather the rows of each image, in the order in which the table first names it, and what contradicts in them.
+
+    Parameters
+    ----------
+    image, place : str
+        As for `contradictions`.
+    """
+    groups: dict[Path, list[LesionRowT]] = defaultdict(list)
+    for row in rows:
+        groups[row.path.resolve()].append(row)
+    found = list(groups.values())
+    return found, [problem for group in found for problem in contradictions(group, image=image, place=place)]
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """Write a CSV file that `read_table` reads; a cell that a row lacks is empty."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def contradictions(rows: Sequence[LesionRow], *, image: str = "image", place: str = "box") -> Iterator[Problem]:
