@@ -15,7 +15,7 @@ from models.evaluation.contract import NotDefined
 from models.evaluation.frame_figures import FrameEvaluation, classification_figures, segmentation_figures
 from models.evaluation.frame_report import mean_words, write_frame_report
 from models.evaluation.frames import EvaluatedFrame
-from models.evaluation.report import figure_words, share_words
+from models.evaluation.page import figure_words, share_words
 from models.predictor import LesionClassifier, Segmenter
 from models.training.fold_bundles import was_trained_on, weights_dir_of
 from models.training.us_rois import CLASSES_OF, RoiModel

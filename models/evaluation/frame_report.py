@@ -6,20 +6,17 @@ The JSON document is one object: the members of `models.evaluation.frame_figures
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from models.evaluation.contract import NotDefined
 from models.evaluation.frame_figures import FrameEvaluation, Mean
 from models.evaluation.frame_plots import frame_plots
 from models.evaluation.frames import FOUND_IOU, EvaluatedFrame
+from models.evaluation.page import figure_words, interval_words, render_page, write_page
 from models.evaluation.plots import Plot
-from models.evaluation.report import HTML_NAME, JSON_NAME, figure_words, interval_words, share_words
 from models.evaluation.report_json import RESEARCH_USE, as_json
 
 TEMPLATE: Final = "frame_report.html.jinja"
@@ -47,15 +44,9 @@ def write_frame_report(evaluation: FrameEvaluation, frames: Sequence[EvaluatedFr
     OSError
         When a file cannot be written.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     drawn = frame_plots(evaluation, frames)
-    page, numbers = out_dir / HTML_NAME, out_dir / JSON_NAME
-    page.write_text(frame_report_html(evaluation, drawn), encoding="utf-8")
-    numbers.write_text(frame_report_json(evaluation), encoding="utf-8")
-    pictures = [out_dir / f"{plot.name}.png" for plot in drawn]
-    for path, plot in zip(pictures, drawn, strict=True):
-        path.write_bytes(plot.png)
-    return [page, numbers, *pictures]
+    page, numbers = frame_report_html(evaluation, drawn), frame_report_json(evaluation)
+    return write_page(out_dir, page=page, numbers=numbers, drawn=drawn)
 
 
 def frame_report_json(evaluation: FrameEvaluation) -> str:
@@ -66,24 +57,8 @@ def frame_report_json(evaluation: FrameEvaluation) -> str:
 
 def frame_report_html(evaluation: FrameEvaluation, drawn: Sequence[Plot]) -> str:
     """Give the page; `drawn` are the plots it embeds. All text in it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("models.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure_words
-    environment.filters["share"] = share_words
-    environment.filters["mean"] = mean_words
-    environment.tests["not_defined"] = lambda value: isinstance(value, NotDefined)
-    return environment.get_template(TEMPLATE).render(
-        evaluation=evaluation,
-        found_iou=FOUND_IOU,
-        research_use=RESEARCH_USE,
-        plots={plot.name: plot for plot in drawn},
-        data_uri=lambda plot: "data:image/png;base64," + base64.b64encode(plot.png).decode("ascii"),
-    )
+    values = {"evaluation": evaluation, "found_iou": FOUND_IOU}
+    return render_page(TEMPLATE, drawn, values, {"mean": mean_words})
 
 
 def mean_words(value: Mean | NotDefined) -> str:

@@ -15,10 +15,11 @@ import pytest
 
 from models.evaluation.contract import EvaluatedImage
 from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.page import figure_words
 from models.evaluation.paper import PAPER_CASES, PAPER_ROWS, measured_row, paired_rows
 from models.evaluation.plots import plots
 from models.evaluation.proportions import Measures, Proportion
-from models.evaluation.report import TEMPLATE, figure_words, report_html, write_report
+from models.evaluation.report import TEMPLATE, report_html, write_report
 from models.evaluation.report_json import RESEARCH_USE, as_json, document, report_json
 from models.evaluation.roc import Roc
 from tests.evaluation.cohort import MODEL, cohort, image, prediction, truth
