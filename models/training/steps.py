@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -241,6 +242,12 @@ class SteppedTraining(ABC, Generic[Network, Drawn]):
 def halved(value: Tensor) -> Tensor:
     """Half precision, as weights are stored; counters stay integers."""
     return value.half() if value.is_floating_point() else value
+
+
+def turn_of(number: int, count: int, seed: int) -> int:
+    """Which of `count` things is sample `number`: each once, in an order of chance, before any again."""
+    rounds, place = divmod(number, count)
+    return int(np.random.default_rng([seed, rounds]).permutation(count)[place])
 
 
 def made_in_order(make: Callable[[int], Drawn], numbers: range, workers: int) -> Iterator[Drawn]:

@@ -21,7 +21,7 @@ from models.training.averaged import AveragedTraining
 from models.training.fold_bundles import digest_of, run_dir_of, without_fold, write_bundle
 from models.training.frame_looks import brightness_varied, roi_placement
 from models.training.frames import FrameLesion, TrainingFrame
-from models.training.steps import StepPlan, Tell
+from models.training.steps import StepPlan, Tell, turn_of
 from models.us_her2.network import CLASSES as HER2_CLASSES
 from models.us_malignancy.network import CLASSES, ROI_PX, ThreeBlockDenseNet
 from models.us_malignancy.roi import cut_roi, grown
@@ -118,8 +118,7 @@ class RoiSource:
         )
 
     def _one(self, number: int) -> tuple[Tensor, int]:
-        rounds, place = divmod(number, len(self._kept))
-        index = int(np.random.default_rng([self.seed, rounds]).permutation(len(self._kept))[place])
+        index = turn_of(number, len(self._kept), self.seed)
         patch, of_class = self._kept[index]
         rng = np.random.default_rng([self.seed, 1, number])
         share = 1.0 / (1.0 + 2.0 * self.plan.surround)

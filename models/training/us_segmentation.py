@@ -23,7 +23,7 @@ from models.training.fold_bundles import digest_of, run_dir_of, without_fold, wr
 from models.training.frame_looks import brightness_varied, frame_placement
 from models.training.frames import TrainingFrame
 from models.training.imagenet import load_imagenet
-from models.training.steps import StepPlan, Tell
+from models.training.steps import StepPlan, Tell, turn_of
 from models.us_segmentation.encoder import CELL_PX
 from models.us_segmentation.network import SegmentationNetwork
 
@@ -125,8 +125,7 @@ class CanvasSource:
 
     def _one(self, number: int, side_px: int) -> tuple[Tensor, Tensor, bool | None]:
         """Canvas `number` of all, its mask, and whether a lesion is in view; None: of its border only."""
-        rounds, place = divmod(number, len(self._kept))
-        index = int(np.random.default_rng([self.seed, rounds]).permutation(len(self._kept))[place])
+        index = turn_of(number, len(self._kept), self.seed)
         rng = np.random.default_rng([self.seed, 1, number])
         pixels, mask = self._kept[index]
         theta = torch.from_numpy(
