@@ -59,8 +59,9 @@ def coloured(frame: Frame) -> Mask:
     """
     if frame.ndim == 2:
         return np.zeros(frame.shape, dtype=np.bool_)
-    strongest = frame.max(axis=2)
-    chroma = strongest - frame.min(axis=2)
+    red, green, blue = (frame[..., channel] for channel in range(3))  # a reduction over 3 values is many times slower
+    strongest = np.maximum(np.maximum(red, green), blue)
+    chroma = strongest - np.minimum(np.minimum(red, green), blue)
     found = (chroma >= MIN_CHROMA) & (chroma >= MIN_SATURATION * strongest)
     lit = strongest >= LIT
     if np.count_nonzero(found) <= TINTED_SHARE * np.count_nonzero(lit):
