@@ -35,6 +35,10 @@ PLAN: Final = StepPlan(steps=600, batch=64, learning_rate=2e-3, weight_decay=0.0
 """The paper asks for a large batch, and trains on 108 lesions. About 100 times through 400: 4 minutes on two cores."""
 
 
+FINER: Final = 2
+"""Regions are drawn so many times finer and then averaged: in analysis they are shrunk without aliasing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoiPlan:
     """How regions are drawn.
@@ -53,7 +57,7 @@ class RoiPlan:
 
     margins: tuple[float, float] = (0.05, 0.38)
     shift: float = 0.08
-    patch_px: int = 160
+    patch_px: int = 256
     surround: float = 0.75
 
 
@@ -123,9 +127,11 @@ class RoiSource:
         rng = np.random.default_rng([self.seed, 1, number])
         share = 1.0 / (1.0 + 2.0 * self.plan.surround)
         placement = roi_placement(rng, share, margins=self.plan.margins, shift=self.plan.shift)
-        grid = F.affine_grid(torch.from_numpy(placement.matrix)[None], [1, 1, ROI_PX, ROI_PX], align_corners=False)
+        side = FINER * ROI_PX
+        grid = F.affine_grid(torch.from_numpy(placement.matrix)[None], [1, 1, side, side], align_corners=False)
         roi = F.grid_sample(torch.from_numpy(patch)[None, None], grid, padding_mode="border", align_corners=False)
-        return torch.from_numpy(brightness_varied(rng, roi[0, 0].numpy())), of_class
+        varied = torch.from_numpy(brightness_varied(rng, roi[0, 0].numpy()))
+        return F.avg_pool2d(varied[None], FINER)[0], of_class
 
 
 def losses_of(
