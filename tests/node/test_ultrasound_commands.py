@@ -215,7 +215,10 @@ def test_networks_that_have_seen_the_fold_of_a_changed_manifest_are_refused(
 
 
 def test_models_without_weights_are_not_attempted(run: Run, manifest: Path, tmp_path: Path) -> None:
-    for model in ("us-segmentation", "us-malignancy", "us-her2"):
+    models = ("us-segmentation", "us-malignancy", "us-her2")
+    for model in models:
+        (tmp_path / model).mkdir()  # else the weights that ship
+    for model in models:
         command = ("evaluate", model, "--data", manifest, "--out", tmp_path / "r", "--device", "cpu")
         ran = run(*command, "--weights", tmp_path)
         assert ran.status == 1 and "no weights installed" in ran.err, model
