@@ -54,7 +54,7 @@ def train_us_segmentation(
     data: FramesOption,
     out: OutOption,
     fold: FoldOption = "all",
-    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 3000,
+    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 2000,
     batch: Annotated[int, typer.Option(min=2, help="Frames a step.")] = 8,
     start: Annotated[
         Literal["imagenet", "random"], typer.Option(help="Weights that the encoder begins with.")
@@ -78,7 +78,7 @@ def train_us_malignancy(
     data: FramesOption,
     out: OutOption,
     fold: FoldOption = "all",
-    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 600,
+    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 300,
     batch: Annotated[int, typer.Option(min=2, help="Lesions a step.")] = 64,
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
@@ -99,7 +99,7 @@ def train_us_her2(
     data: FramesOption,
     out: OutOption,
     fold: FoldOption = "all",
-    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 600,
+    steps: Annotated[int, typer.Option(min=2, help="Of each network.")] = 300,
     batch: Annotated[int, typer.Option(min=2, help="Lesions a step.")] = 64,
     seed: SeedOption = 1,
     device: DeviceOption = "auto",

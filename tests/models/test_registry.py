@@ -39,7 +39,7 @@ def test_describing_models_and_missing_one_import_no_torch(tmp_path: Path) -> No
 
 
 def test_every_model_is_listed_with_its_operating_point_and_whether_it_has_weights() -> None:
-    detector, classifier, *of_ultrasound = describe()
+    detector, classifier, *of_ultrasound = cards = describe()
     assert (detector.name, detector.task, detector.canonical_spacing_mm) == ("FPNNet", "detection", 0.1)
     assert (classifier.name, classifier.task, classifier.canonical_spacing_mm) == ("SPPNet", "classification", 0.1)
     assert [(card.name, card.task, card.canonical_spacing_mm) for card in of_ultrasound] == [
@@ -47,11 +47,14 @@ def test_every_model_is_listed_with_its_operating_point_and_whether_it_has_weigh
         ("us-malignancy", "roi_classification", None),
         ("us-her2", "roi_classification", None),
     ]
-    assert detector.installed and detector.problem is None and "mini-MIAS" in detector.measured_on
-    for card in (classifier, *of_ultrasound):
-        assert not card.installed and card.weights_sha256 is None
-        assert card.problem == "no weights installed" and card.measured_on == "no trained weights yet"
-    for card in (detector, classifier, *of_ultrasound):
+    trained_on = {"FPNNet": "mini-MIAS", "us-segmentation": "BUSI", "us-malignancy": "BUSI"}
+    for card in cards:
+        if card.name in trained_on:
+            assert card.installed and card.problem is None and trained_on[card.name] in card.measured_on
+        else:
+            assert not card.installed and card.weights_sha256 is None
+            assert card.problem == "no weights installed" and card.measured_on == "no trained weights yet"
+    for card in cards:
         assert card.identity.operating_point == card.operating_point
 
 
