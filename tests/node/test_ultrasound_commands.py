@@ -265,4 +265,4 @@ def test_options_become_the_plan() -> None:
     assert (plan.steps, plan.batch, plan.seed, plan.workers) == (30, 3, 4, 0)
     assert (plan.device, plan.precision) == ("cpu", "bfloat16")
     assert plan.warm_up_steps == 30
-    assert roi_plan(steps=600, batch=64, seed=1, device="cpu", precision="bfloat16", workers=1) == us_rois.PLAN
+    assert roi_plan(steps=300, batch=64, seed=1, device="cpu", precision="bfloat16", workers=1) == us_rois.PLAN

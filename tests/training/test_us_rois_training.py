@@ -162,5 +162,5 @@ def test_her2_is_trained_to_a_bundle_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_plan_is_that_of_the_card() -> None:
-    assert (PLAN.steps, PLAN.batch) == (600, 64)
+    assert (PLAN.steps, PLAN.batch) == (300, 64)
     assert torch.equal(new_network("us-her2", 1).fc.weight, new_network("us-malignancy", 1).fc.weight)

@@ -277,4 +277,4 @@ def test_a_fold_that_is_not_there_and_odd_canvases_are_refused() -> None:
 def test_the_same_seed_begins_with_the_same_weights_and_the_plan_is_that_of_the_card() -> None:
     one, again, other = (new_network(seed, "random").head.weight for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
-    assert (PLAN.steps, PLAN.batch, CanvasPlan().canvas_px, new_network(1, "random").canvas_px) == (3000, 8, 192, 192)
+    assert (PLAN.steps, PLAN.batch, CanvasPlan().canvas_px, new_network(1, "random").canvas_px) == (2000, 8, 192, 192)
