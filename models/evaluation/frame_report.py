@@ -32,17 +32,7 @@ def write_frame_report(evaluation: FrameEvaluation, frames: Sequence[EvaluatedFr
     frames : sequence of EvaluatedFrame
         What its figures were computed from, for the plots; empty without a segmentation.
     out_dir : pathlib.Path
-        Made when it is not there. Files of the same names are replaced, others are left alone.
-
-    Returns
-    -------
-    list of pathlib.Path
-        What was written: the page, the JSON document, then the plots.
-
-    Raises
-    ------
-    OSError
-        When a file cannot be written.
+        As for `models.evaluation.page.write_page`, whose list of files is returned.
     """
     drawn = frame_plots(evaluation, frames)
     page, numbers = frame_report_html(evaluation, drawn), frame_report_json(evaluation)

@@ -22,17 +22,7 @@ def write_report(evaluation: Evaluation, out_dir: Path) -> list[Path]:
     ----------
     evaluation : Evaluation
     out_dir : pathlib.Path
-        Made when it is not there. Files of the same names are replaced, others are left alone.
-
-    Returns
-    -------
-    list of pathlib.Path
-        What was written: the page, the JSON document, then the plots.
-
-    Raises
-    ------
-    OSError
-        When a file cannot be written.
+        As for `models.evaluation.page.write_page`, whose list of files is returned.
     """
     drawn = plots(evaluation)
     return write_page(out_dir, page=report_html(evaluation, drawn), numbers=report_json(evaluation), drawn=drawn)
