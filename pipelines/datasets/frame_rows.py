@@ -13,14 +13,13 @@ from typing import Final
 from models.contract import BoxPx, Label
 from models.training.frames import HER2, Clinical, Her2
 from pipelines.datasets.cells import BOX_COLUMNS, Cells
-from pipelines.datasets.rows import LABELS
+from pipelines.datasets.rows import LABELS, MAX_SPACING_MM
 
 CLINICAL_COLUMNS: Final = ("age", "stage", "birads")
 COLUMNS: Final = ("image", "patient", "fold", "label", "mask", *BOX_COLUMNS, "her2", "spacing_mm", *CLINICAL_COLUMNS)
 REQUIRED_COLUMNS: Final = ("image", "patient")
 SUFFIXES: Final = frozenset({".png", ".tif", ".tiff", ".pgm", ".bmp"})
 
-MAX_SPACING_MM: Final = 1.0
 MAX_FOLD: Final = 99
 MAX_AGE: Final = 120.0
 STAGES: Final[Mapping[str, float]] = {"0": 0.0, "i": 1.0, "ii": 2.0, "iii": 3.0, "iv": 4.0} | {

@@ -7,24 +7,22 @@ images (docs/MANIFEST.md).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from models.training.contract import TruthBox
 from models.training.patches import PATHOLOGIES, RECEPTORS, Patch, Pathology, Receptor, make_patch
-from pipelines.datasets.cells import BOX_COLUMNS
+from pipelines.datasets.cells import BOX_COLUMNS, Cells
 from pipelines.datasets.images import load_image
 from pipelines.datasets.manifest import ManifestImage
 from pipelines.datasets.rows import Row, parse_row
-from pipelines.datasets.tables import contradictions, leakage, read_table, refuse
+from pipelines.datasets.tables import contradictions, grouped, leakage, read_table, refuse
 
 REQUIRED_COLUMNS: Final = ("image", "patient", "split", *BOX_COLUMNS)
 COLUMNS: Final = (*REQUIRED_COLUMNS, "spacing_mm", "medium", "pathology", "er")
-
-Choice = TypeVar("Choice", bound=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +81,7 @@ def load_patches(rows: Sequence[PatchRow]) -> Iterator[tuple[Patch, ...]]:
 
 def by_image(rows: Iterable[PatchRow]) -> tuple[tuple[PatchRow, ...], ...]:
     """Group rows by their image, in the order in which the file first names them."""
-    groups: dict[Path, list[PatchRow]] = defaultdict(list)
-    for one in rows:
-        groups[one.row.path.resolve()].append(one)
-    return tuple(tuple(of_image) for of_image in groups.values())
+    return tuple(tuple(of_image) for of_image in grouped(rows, lambda one: one.row.path))
 
 
 def note_of(path: Path, rows: Sequence[PatchRow]) -> str:
@@ -103,28 +98,18 @@ def note_of(path: Path, rows: Sequence[PatchRow]) -> str:
 
 
 def _row(line: int, values: Mapping[str, str], folder: Path) -> tuple[PatchRow | None, tuple[str, ...]]:
-    empty = not any((values.get(column) or "").strip() for column in BOX_COLUMNS)
+    cells = Cells(values, folder)
+    empty = not any(cells.text(column) for column in BOX_COLUMNS)
     row, found = parse_row(line, {**values, "label": "" if empty else "malignant"}, folder)
-    problems = list(found)
+    cells.problems += found
     if empty:
-        problems.append("no box: give x0, y0, x1 and y1, or remove the line")
+        cells.problems.append("no box: give x0, y0, x1 and y1, or remove the line")
     if row is not None and row.split is None:
-        problems.append("split is empty: write train, val or test")
-    pathology = _choice(values, "pathology", PATHOLOGIES, problems)
-    er = _choice(values, "er", RECEPTORS, problems)
-    if row is None or problems:
-        return None, tuple(problems)
+        cells.problems.append("split is empty: write train, val or test")
+    pathology, er = cells.choice("pathology", PATHOLOGIES), cells.choice("er", RECEPTORS)
+    if row is None or cells.problems:
+        return None, tuple(cells.problems)
     return PatchRow(row=row, pathology=pathology, er=er), ()
-
-
-def _choice(values: Mapping[str, str], column: str, allowed: Sequence[Choice], problems: list[str]) -> Choice | None:
-    text = (values.get(column) or "").strip().casefold()
-    for name in allowed:
-        if name == text:
-            return name
-    if text:
-        problems.append(f"{column}: must be {', '.join(allowed)}, or empty")
-    return None
 
 
 def _lesion(row: Row) -> TruthBox:

@@ -101,11 +101,16 @@ def by_image(
     image, place : str
         As for `contradictions`.
     """
-    groups: dict[Path, list[LesionRowT]] = defaultdict(list)
-    for row in rows:
-        groups[row.path.resolve()].append(row)
-    found = list(groups.values())
+    found = grouped(rows, lambda row: row.path)
     return found, [problem for group in found for problem in contradictions(group, image=image, place=place)]
+
+
+def grouped(rows: Iterable[Parsed], path_of: Callable[[Parsed], Path]) -> list[list[Parsed]]:
+    """Gather rows by the file that each is of, in the order in which the table first names it."""
+    groups: dict[Path, list[Parsed]] = defaultdict(list)
+    for row in rows:
+        groups[path_of(row).resolve()].append(row)
+    return list(groups.values())
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
