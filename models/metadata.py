@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from models.contract import ModelIdentity
 from models.errors import WeightsMismatch
+from models.regions.contract import VIEWS, RegionTask
 
-Task = Literal["detection", "classification", "segmentation", "roi_classification"]
-TASKS: tuple[Task, ...] = ("detection", "classification", "segmentation", "roi_classification")
+Task = Literal["detection", "classification", "segmentation", "roi_classification", "region_classification"]
+TASKS: tuple[Task, ...] = (
+    "detection",
+    "classification",
+    "segmentation",
+    "roi_classification",
+    "region_classification",
+)
 
-TASKS_WITHOUT_SPACING: tuple[Task, ...] = ("segmentation", "roi_classification")
-"""Of ultrasound: its pixels have any size, so the network is given a canvas or a region of fixed shape."""
+TASKS_WITHOUT_SPACING: tuple[Task, ...] = ("segmentation", "roi_classification", "region_classification")
+"""The network is given a canvas or a region of fixed shape, whatever the size of the pixels."""
 
 BUNDLES_DIR = Path(__file__).parent
+
+FAMILIES: Mapping[str, str] = {
+    "ip-se-dresnet-c": "ip_se_dresnet",
+    "ip-se-dresnet-m": "ip_se_dresnet",
+    "ip-se-dresnet-cm": "ip_se_dresnet",
+    "densenet121-cbam-luminal": "densenet121_cbam",
+    "densenet121-cbam-her2": "densenet121_cbam",
+    "densenet121-cbam-tn": "densenet121_cbam",
+    "densenet121-cbam-subtype": "densenet121_cbam",
+    "radiomics-er": "radiomics",
+    "radiomics-her2-ultrasound": "radiomics",
+    "radiomics-her2": "radiomics",
+    "radiomics-node": "radiomics",
+    "SPPNet-Invasive": "sppnet_patches",
+    "SPPNet-Invasive-Or-Microinvasive": "sppnet_patches",
+    "SPPNet-ER": "sppnet_patches",
+}
+"""Models that share the folder of a bundle: its ``metadata.json`` holds what differs, by name, in ``variants``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +62,8 @@ class Metadata:
         Name of the weights file, in the folder of weights.
     weights_sha256 : str or None
         Digest that the file must have; None when the bundle has no weights.
+    region : RegionTask or None
+        What a model of regions tells apart; None for any other model.
     """
 
     name: str
@@ -47,6 +74,7 @@ class Metadata:
     measured_on: str
     weights_file: str
     weights_sha256: str | None
+    region: RegionTask | None = None
 
     @property
     def spacing_mm(self) -> float:
@@ -94,6 +122,7 @@ class ModelCard:
     operating_point: Mapping[str, float]
     canonical_spacing_mm: float | None
     problem: str | None
+    region: RegionTask | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -112,14 +141,30 @@ def folder_name(name: str) -> str:
 
 
 def bundle_dir(name: str) -> Path:
-    """Return the folder of the bundle `name`."""
-    return BUNDLES_DIR / folder_name(name).replace("-", "_")  # a package's name has no hyphen
+    """Return the folder of the bundle of the model `name`; models of a family share one."""
+    return BUNDLES_DIR / FAMILIES.get(name, folder_name(name).replace("-", "_"))  # a package's name has no hyphen
 
 
 def bundle_metadata(name: str) -> dict[str, Any]:
-    """Return the whole ``metadata.json`` of the bundle `name`, as a fresh dictionary that the caller may change."""
+    """Return the whole ``metadata.json`` of the model `name`, as a fresh dictionary that the caller may change.
+
+    Of a family's file it is what all share, and what is the model's own.
+    """
     text = (bundle_dir(name) / "configs" / "metadata.json").read_text(encoding="utf-8")
-    return cast(dict[str, Any], json.loads(text))
+    content = cast(dict[str, Any], json.loads(text))
+    variants = content.pop("variants", None)
+    return content if variants is None else content | {"name": name} | variants[name]
+
+
+def own_metadata(name: str) -> Metadata:
+    """Return what the bundle of the model `name` says of it.
+
+    Raises
+    ------
+    WeightsMismatch
+        Its ``metadata.json`` cannot be read, or lacks or misstates what the code needs.
+    """
+    return _understood(lambda: bundle_metadata(name), "metadata.json")
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -130,16 +175,20 @@ def read_metadata(path: Path) -> Metadata:
     WeightsMismatch
         The file is not there, not JSON, or lacks or misstates what the code needs: nothing says what the weights are.
     """
+    return _understood(lambda: json.loads(path.read_text(encoding="utf-8")), path.name)
+
+
+def _understood(read: Callable[[], Any], file_name: str) -> Metadata:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read()
     except OSError as error:
-        raise WeightsMismatch(f"{path.name} beside the weights cannot be read: {error.strerror}") from error
+        raise WeightsMismatch(f"{file_name} beside the weights cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise WeightsMismatch(f"{path.name} is not JSON: {error}") from error
+        raise WeightsMismatch(f"{file_name} is not JSON: {error}") from error
     try:
         return _checked(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsMismatch(f"{path.name} lacks or misstates {error}") from error
+        raise WeightsMismatch(f"{file_name} lacks or misstates {error}") from error
 
 
 def _checked(content: Mapping[str, Any]) -> Metadata:
@@ -162,7 +211,20 @@ def _checked(content: Mapping[str, Any]) -> Metadata:
         measured_on=_measured_on(content["measured"]),
         weights_file=file,
         weights_sha256=None if sha256 is None else str(sha256).lower(),
+        region=_region(content["region"]) if content["task"] == "region_classification" else None,
     )
+
+
+def _region(content: Mapping[str, Any]) -> RegionTask:
+    views = tuple(content["views"])
+    if not views or any(view not in VIEWS for view in views):
+        raise ValueError(f"region.views: {views!r}")
+    if content["combination"] not in ("joint", "mean"):
+        raise ValueError(f"region.combination: {content['combination']!r}")
+    classes = tuple(str(name) for name in content["classes"])
+    if len(set(classes)) < 2 or len(set(classes)) != len(classes):
+        raise ValueError(f"region.classes: {classes!r}")
+    return RegionTask(outcome=str(content["outcome"]), classes=classes, views=views, combination=content["combination"])
 
 
 def _measured_on(measured: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from models.contract import BoxPx, ClassificationOutput, DetectionOutput, ModelIdentity, ModelImage
 from models.lesions import GreyFrame, RoiOutput, SegmentationOutput
+from models.regions.contract import Lesion, RegionOutput, RegionTask
 
 
 class LoadedModel(Protocol):
@@ -142,6 +143,33 @@ class LesionClassifier(LoadedModel, Protocol):
         ------
         ValueError
             `frame` is empty or not finite, or `box_px` is not within it.
+        DeviceOutOfMemory
+            It fits neither the device nor the CPU.
+        """
+        ...
+
+
+class RegionClassifier(LoadedModel, Protocol):
+    """Predicts a receptor, a subtype or the node from a lesion in one or two views."""
+
+    @property
+    def task(self) -> RegionTask:
+        """What it tells apart, and from which views."""
+        ...
+
+    def predict(self, lesion: Lesion) -> RegionOutput:
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        lesion : mapping of str to LesionView
+            At least the views that `RegionTask.missing` asks for; others are not looked at.
+
+        Raises
+        ------
+        ValueError
+            A view that is needed is not there; pixels are empty or not finite; or a region is too small to say
+            anything of.
         DeviceOutOfMemory
             It fits neither the device nor the CPU.
         """

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from models.errors import WeightsMismatch, WeightsMissing
-from models.metadata import ModelCard, bundle_dir, read_metadata
-from models.predictor import Classifier, Detector, LesionClassifier, LoadedModel, Segmenter
+from models.metadata import FAMILIES, ModelCard, own_metadata
+from models.predictor import Classifier, Detector, LesionClassifier, LoadedModel, RegionClassifier, Segmenter
 from models.weights import find_weights, read_weights, verify_weights
 
 MODELS: Mapping[str, str] = {
@@ -22,7 +22,10 @@ MODELS: Mapping[str, str] = {
     "us-segmentation": "models.us_segmentation.predict:SegmentationPredictor",
     "us-malignancy": "models.us_malignancy.predict:MalignancyPredictor",
     "us-her2": "models.us_her2.predict:Her2Predictor",
+    **{name: f"models.{family}.predict:Predictor" for name, family in FAMILIES.items()},
 }
+REGION_MODELS: tuple[str, ...] = tuple(FAMILIES)
+"""Those whose task is ``region_classification``."""
 
 _resident: dict[tuple[str, str, Path | None], LoadedModel] = {}
 _loading = threading.Lock()
@@ -48,7 +51,7 @@ def describe_model(name: str, weights_dir: Path | None = None) -> ModelCard:
         No such model.
     """
     _require(name)
-    metadata = read_metadata(bundle_dir(name) / "configs" / "metadata.json")
+    metadata = own_metadata(name)
     sha256, problem = None, None
     try:
         place = find_weights(name, weights_dir)
@@ -65,6 +68,7 @@ def describe_model(name: str, weights_dir: Path | None = None) -> ModelCard:
         operating_point=metadata.operating_point,
         canonical_spacing_mm=metadata.canonical_spacing_mm,
         problem=problem,
+        region=metadata.region,
     )
 
 
@@ -142,6 +146,12 @@ def load_lesion_classifier(name: str, device: str = "auto", weights_dir: Path | 
     return cast(LesionClassifier, load(name, device, weights_dir))
 
 
+def load_region_classifier(name: str, device: str = "auto", weights_dir: Path | None = None) -> RegionClassifier:
+    """`load` for a model whose task is the classification of a lesion in one or two views."""
+    _require_task(name, "region_classification")
+    return cast(RegionClassifier, load(name, device, weights_dir))
+
+
 def _load(name: str, device: str, weights_dir: Path | None) -> LoadedModel:
     place = find_weights(name, weights_dir)
     verify_weights(place)  # remembers what it hashed: a file that is refused is not read again with every study
@@ -161,6 +171,6 @@ def _require(name: str) -> None:
 
 def _require_task(name: str, task: str) -> None:
     _require(name)
-    actual = read_metadata(bundle_dir(name) / "configs" / "metadata.json").task
+    actual = own_metadata(name).task
     if actual != task:
         raise ValueError(f"{name} does {actual}, not {task}")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from models.errors import WeightsMismatch, WeightsMissing
-from models.metadata import Metadata, bundle_dir, folder_name, read_metadata
+from models.metadata import Metadata, bundle_dir, folder_name, own_metadata, read_metadata
 
 if TYPE_CHECKING:
     import torch
@@ -75,12 +75,12 @@ def find_weights(name: str, weights_dir: Path | None = None) -> WeightsPlace:
     """
     own = None if weights_dir is None else weights_dir / folder_name(name)
     if own is not None and own.is_dir():
-        folder, metadata_path = own, own / "metadata.json"
-        if not (metadata_path.exists() or any(folder.glob("*.safetensors"))):
+        folder = own
+        if not ((own / "metadata.json").exists() or any(folder.glob("*.safetensors"))):
             raise WeightsMissing("no weights installed")
+        metadata = read_metadata(own / "metadata.json")
     else:
-        folder, metadata_path = bundle_dir(name) / "models", bundle_dir(name) / "configs" / "metadata.json"
-    metadata = read_metadata(metadata_path)
+        folder, metadata = bundle_dir(name) / "models", own_metadata(name)
     if metadata.name != name:
         raise WeightsMismatch(f"the metadata beside the weights of {name} is that of {metadata.name}")
     path = folder / metadata.weights_file

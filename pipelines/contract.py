@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -52,6 +53,8 @@ class StudyInput:
         The rest of the study, which no pipeline takes; it is reported with its reason.
     replaces : tuple of ReplacedResult
         The results of the revision before this one.
+    region_objects : tuple of InstanceFile
+        Structured reports, presentation states and segmentations that a person marked regions in.
     """
 
     study_instance_uid: str
@@ -59,6 +62,7 @@ class StudyInput:
     instances: tuple[InstanceFile, ...]
     not_routed: tuple[tuple[InstanceFile, Reason], ...] = ()
     replaces: tuple[ReplacedResult, ...] = ()
+    region_objects: tuple[InstanceFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +151,70 @@ class Lesion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegionOfInterest:
+    """Where a lesion is marked on one image.
+
+    Attributes
+    ----------
+    sop_instance_uid : str
+        Of the image.
+    frame : int
+        From 1; 1 for an image of a single frame.
+    polygons_px : tuple of tuple of (x, y)
+        Its outlines in the stored frame, each closed by its first point, which is not repeated; x column, y row, (0, 0)
+        the outer corner of the first pixel. At least one; a box is a polygon of four points.
+    source : {"detector", "radiologist"}
+        Who marked it.
+    label : str
+        What the radiologist calls it (Tracking Identifier, text beside it, Segment Label), or what the node does.
+    tracking_uid : str or None
+        Its Tracking Unique Identifier, where it has one.
+    object_uid : str or None
+        SOP Instance UID of the object that the radiologist sent; None for a detector's.
+    """
+
+    sop_instance_uid: str
+    polygons_px: tuple[tuple[tuple[float, float], ...], ...]
+    source: Literal["detector", "radiologist"]
+    label: str
+    frame: int = 1
+    tracking_uid: str | None = None
+    object_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Biomarker:
+    """What one model of regions predicts of one lesion, or why it does not.
+
+    Attributes
+    ----------
+    name : str
+        The outcome, a key of `models.regions.outcomes.OUTCOMES`.
+    value : str or None
+        The predicted class; None with a reason.
+    probability : float or None
+        Of two classes that of the second, positive one, of more that of `value`; 0 to 1.
+    probabilities : mapping of str to float
+        Of every class; empty with a reason.
+    model : ModelIdentity
+    roi : tuple of RegionOfInterest
+        One a view that is known of the lesion, CC first.
+    laterality : {"L", "R"} or None
+    reason : Reason or None
+        Why there is no value.
+    """
+
+    name: str
+    value: str | None
+    probability: float | None
+    probabilities: Mapping[str, float]
+    model: ModelIdentity
+    roi: tuple[RegionOfInterest, ...]
+    laterality: Literal["L", "R"] | None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAssessment:
     """One image and what was found on it.
 
@@ -198,6 +266,7 @@ class PipelineResult:
     models: tuple[ModelIdentity, ...]
     objects: tuple[ResultObject, ...]
     models_s: float = 0.0
+    biomarkers: tuple[Biomarker, ...] = ()
 
 
 class Pipeline(Protocol):

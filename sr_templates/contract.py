@@ -234,6 +234,71 @@ class ReportedBreast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRegion:
+    """A region of one image that predictions were made from.
+
+    Attributes
+    ----------
+    sop_instance_uid : str
+        Of the image, which is one of the report's.
+    polygons_px : tuple of tuple of (x, y)
+        Outlines in the stored image, each closed by its first point, which is not repeated; coordinates as in
+        `ReportedFinding.box_px`. At least one.
+    source : {"detector", "radiologist"}
+        Who marked it.
+    label : str
+        What the radiologist calls it, or what the node does.
+    frame_number : int or None
+        1-based, for multi-frame images.
+    tracking_uid : str or None
+        That of the radiologist's region, which the answer then repeats.
+    object_uid : str or None
+        SOP Instance UID of the object that the radiologist sent.
+    """
+
+    sop_instance_uid: str
+    polygons_px: tuple[tuple[tuple[float, float], ...], ...]
+    source: Literal["detector", "radiologist"]
+    label: str
+    frame_number: int | None = None
+    tracking_uid: str | None = None
+    object_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedPrediction:
+    """What a model predicts of a lesion: a receptor, a subtype or the node; no laboratory result.
+
+    Attributes
+    ----------
+    name : str
+        What is predicted: ``"er"``, ``"her2"``, ``"subtype"``, ``"node"``, ...; a key of `codes.PREDICTED`.
+    value : str or None
+        Name of the class; None with a reason.
+    probability : float or None
+        Of two classes that of the positive one, of more that of `value`; 0 to 1.
+    probabilities : mapping of str to float
+        Of every class.
+    algorithm : str
+        Name of the `ReportedAlgorithm`.
+    regions : tuple of ReportedRegion
+        What it was computed on: one a view.
+    laterality : {"L", "R"} or None
+    reason : str
+        Why there is no value; empty when there is one.
+    """
+
+    name: str
+    value: str | None
+    probability: float | None
+    probabilities: Mapping[str, float]
+    algorithm: str
+    regions: tuple[ReportedRegion, ...]
+    laterality: Literal["L", "R"] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportingDevice:
     """The node itself, for Contributing Equipment (PS3.3 C.12.1) and observer context (TID 1004)."""
 
@@ -254,6 +319,8 @@ class StudyReport:
         its file is damaged: it was meant to be looked at.
     other_instances : tuple of (pydicom.Dataset, str)
         All other instances without pixels (structured reports): header and the reason it was not analysed.
+    predictions : tuple of ReportedPrediction
+        Lesion by lesion; all predictions of a lesion have equal `regions`.
     target : {"calcification", "lesion"}
         What the images were searched for.
     configuration : mapping of str to str
@@ -273,6 +340,7 @@ class StudyReport:
     other_instances: tuple[tuple[Dataset, str], ...] = ()
     breasts: tuple[ReportedBreast, ...] = ()
     algorithms: tuple[ReportedAlgorithm, ...] = ()
+    predictions: tuple[ReportedPrediction, ...] = ()
     target: Target = "calcification"
     device: ReportingDevice
     configuration: Mapping[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from models.errors import TrainingRefused
 from models.fpnnet.gate import Gate
 from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
-from models.metadata import bundle_dir, bundle_metadata, read_metadata
+from models.metadata import bundle_metadata, own_metadata
 from models.training.card import write_card
 from models.training.crops import CropPlan, CropSampler
 from models.training.data import TrainingData, image_groups
@@ -58,7 +58,7 @@ def new_network(seed: int, backbone: Path | None = None) -> FPNNet:
         Nothing in the file fits, or it is not safetensors.
     """
     torch.manual_seed(seed)
-    metadata = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json")
+    metadata = own_metadata(NAME)
     network = build_network(metadata, GatedFPNNet).detector
     if backbone is not None:
         resnet = "a ResNet-50 with torchvision's names"
@@ -126,7 +126,7 @@ def train(
 def _best(directory: Path, device: torch.device) -> tuple[FPNNet, BestCheckpoint]:
     """Read the best checkpoint of a run: the detector in half precision, as it will be stored."""
     best = read_best(directory)
-    detector = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), GatedFPNNet).detector
+    detector = build_network(own_metadata(NAME), GatedFPNNet).detector
     detector.load_state_dict(best.weights)
     return detector.to(device, memory_format=torch.channels_last).eval(), best
 
@@ -198,7 +198,7 @@ def _views(data: TrainingData, seed: int) -> tuple[ValidationView, ...]:
 
     False positives are counted on phantoms only where no other image is known to be normal.
     """
-    spacing_mm = read_metadata(bundle_dir(NAME) / "configs" / "metadata.json").spacing_mm
+    spacing_mm = own_metadata(NAME).spacing_mm
     plantable = some_of([image for image in data.val if image.plantable], VALIDATION_IMAGES, seed)
     views: tuple[ValidationView, ...] = ()
     for images in (plantable, data.val_phantoms):

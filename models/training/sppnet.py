@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from models.bundle import build_network
-from models.metadata import bundle_dir, bundle_metadata, folder_name, read_metadata
+from models.metadata import bundle_metadata, folder_name, own_metadata
 from models.sppnet.network import SPPNet
 from models.training.calcified import CalcifiedSamples, SamplePlan, views_of_classes
 from models.training.card import write_card
@@ -44,7 +44,7 @@ def new_network(seed: int, start: Path | None = None) -> SPPNet:
         Nothing in the file fits, or it is not safetensors.
     """
     torch.manual_seed(seed)
-    network = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), SPPNet)
+    network = build_network(own_metadata(NAME), SPPNet)
     nn.init.zeros_(network.fc.weight)
     nn.init.zeros_(network.fc.bias)
     if start is not None:

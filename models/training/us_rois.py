@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from models.bundle import build_network
 from models.errors import TrainingRefused
-from models.metadata import bundle_dir, read_metadata
+from models.metadata import own_metadata
 from models.training.averaged import AveragedTraining
 from models.training.fold_bundles import digest_of, run_dir_of, without_fold, write_bundle
 from models.training.frame_looks import brightness_varied, roi_placement
@@ -147,7 +147,7 @@ def losses_of(
 def new_network(model: RoiModel, seed: int) -> ThreeBlockDenseNet:
     """The network of a model with random weights."""
     torch.manual_seed(seed)
-    return build_network(read_metadata(bundle_dir(model) / "configs" / "metadata.json"), ThreeBlockDenseNet)
+    return build_network(own_metadata(model), ThreeBlockDenseNet)
 
 
 def train(

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from models.bundle import build_network
 from models.errors import TrainingRefused
 from models.letterbox import letterbox
-from models.metadata import bundle_dir, read_metadata
+from models.metadata import own_metadata
 from models.resampling import resample
 from models.training.averaged import AveragedTraining
 from models.training.fold_bundles import digest_of, run_dir_of, without_fold, write_bundle
@@ -182,7 +182,7 @@ def new_network(seed: int, start: Start) -> SegmentationNetwork:
         They are not installed.
     """
     torch.manual_seed(seed)
-    network = build_network(read_metadata(bundle_dir(NAME) / "configs" / "metadata.json"), SegmentationNetwork)
+    network = build_network(own_metadata(NAME), SegmentationNetwork)
     if start == "imagenet":
         load_imagenet(network.unet.encoder)
     return network

@@ -1,0 +1,1 @@
+"""DenseNet121-CBAM: molecular subtype from the region of a tumour."""

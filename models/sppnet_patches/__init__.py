@@ -1,0 +1,1 @@
+"""SPPNet on patches of malignant calcifications: invasion and estrogen receptor."""
