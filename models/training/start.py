@@ -11,7 +11,9 @@ from torch import nn
 from models.errors import TrainingRefused
 
 
-def load_fitting(network: nn.Module, path: Path, *, what: str, prefix: str = "") -> None:
+def load_fitting(
+    network: nn.Module, path: Path, *, what: str, prefix: str = "", first_convolution: str | None = None
+) -> None:
     """Load those weights of a safetensors file that `network` has by name and shape.
 
     Parameters
@@ -20,6 +22,8 @@ def load_fitting(network: nn.Module, path: Path, *, what: str, prefix: str = "")
         The networks whose layers it may hold, for the message.
     prefix : str
         Taken off the names in the file where they begin with it.
+    first_convolution : str or None
+        Name of the weight that colours go into: where the network has other channels, each gets the mean over them.
 
     Raises
     ------
@@ -31,6 +35,9 @@ def load_fitting(network: nn.Module, path: Path, *, what: str, prefix: str = "")
         given = {name.removeprefix(prefix): value for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise TrainingRefused(f"{path.name} cannot be read as safetensors ({type(error).__name__})") from error
+    if first_convolution in given and own[first_convolution].shape[1] != given[first_convolution].shape[1]:
+        mean = given[first_convolution].float().mean(dim=1, keepdim=True)
+        given[first_convolution] = mean.repeat(1, own[first_convolution].shape[1], 1, 1)
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise TrainingRefused(f"{path.name} holds no layer of {what}")
