@@ -35,9 +35,10 @@ def load_fitting(
         given = {name.removeprefix(prefix): value for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise TrainingRefused(f"{path.name} cannot be read as safetensors ({type(error).__name__})") from error
-    if first_convolution in given and own[first_convolution].shape[1] != given[first_convolution].shape[1]:
-        mean = given[first_convolution].float().mean(dim=1, keepdim=True)
-        given[first_convolution] = mean.repeat(1, own[first_convolution].shape[1], 1, 1)
+    if first_convolution is not None and first_convolution in given:
+        channels, colours = own[first_convolution].shape[1], given[first_convolution]
+        if colours.shape[1] != channels:
+            given[first_convolution] = colours.float().mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise TrainingRefused(f"{path.name} holds no layer of {what}")
