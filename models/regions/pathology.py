@@ -1,13 +1,13 @@
 """What pathology found out about a lesion, and the outcomes that follow from it.
 
-HER2: Wolff et al., "HER2 Testing in Breast Cancer: ASCO/CAP Clinical Practice Guideline Focused Update", J Clin Oncol 36
-(2018) 2105: IHC 0 and 1+ are negative, 3+ is positive, 2+ is equivocal and decided by in situ hybridisation. Low is 1+, or
-2+ without amplification: Tarantino et al., J Clin Oncol 38 (2020) 1951.
+HER2: Wolff et al., "HER2 Testing in Breast Cancer: ASCO/CAP Clinical Practice Guideline Focused Update", J Clin Oncol
+36 (2018) 2105: IHC 0 and 1+ are negative, 3+ is positive, 2+ is equivocal and decided by in situ hybridisation. Low is
+1+, or 2+ without amplification: Tarantino et al., J Clin Oncol 38 (2020) 1951.
 
-Subtypes: the immunohistochemical surrogates that the St. Gallen conferences have used since Goldhirsch et al., Ann Oncol
-24 (2013) 2206, as kept by Curigliano et al., Ann Oncol 34 (2023) 970, which the paper on DenseNet121-CBAM follows. Among
-receptor-positive, HER2-negative cancers, luminal A is ER- and PR-positive with a low Ki-67 (below 20 %) and not of grade
-3; all others are luminal B. The surrogates are of invasive cancer, so none is derived for DCIS.
+Subtypes: the immunohistochemical surrogates that the St. Gallen conferences have used since Goldhirsch et al., Ann
+Oncol 24 (2013) 2206; the paper on DenseNet121-CBAM names the conference of 2023 (Curigliano et al., Ann Oncol 34 (2023)
+970). Among receptor-positive, HER2-negative cancers, luminal A is ER- and PR-positive with a low Ki-67 (below 20 %) and
+not of grade 3; all others are luminal B. The surrogates are of invasive cancer, so none is derived for DCIS.
 
 Nothing is guessed: an outcome is given when all that is not known could not change it.
 """

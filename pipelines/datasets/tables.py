@@ -1,4 +1,4 @@
-"""A table of images (CSV, or read from Parquet): every problem of every line at once, without the contents of a cell."""
+"""A table of images, CSV or Parquet: every problem of every line at once, without the contents of a cell."""
 
 from __future__ import annotations
 
@@ -221,15 +221,13 @@ def _parquet(path: Path) -> Table:
     try:
         table = parquet.read_table(path)
     except arrow.ArrowException as error:
-        raise ManifestInvalid(
-            (f"the file is no Parquet ({type(error).__name__}): save it again, or as CSV",)
-        ) from error
+        raise ManifestInvalid(("the file is no Parquet: save it again, or as CSV",)) from error
     rows = ({name: _as_text(value) for name, value in row.items()} for row in table.to_pylist())
     return table.column_names, enumerate(rows, start=2)
 
 
 def _as_text(value: object) -> str:
-    """A value as its cell: missing is empty, a whole number is without a point (pandas makes a column with gaps float)."""
+    """A value as its cell: missing is empty; a whole number has no point, as pandas makes a column with gaps float."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
