@@ -1,10 +1,10 @@
 """How well anybody could read a simulated tumour: latents that carry its class, and the best AUC that follows.
 
-A patient's class is ``k`` of ``K``. Its place is ``y = k / (K - 1)``, from 0 to 1; of two classes ``y`` is 0 or 1. A view
-``v`` shows a latent ``t_v = d_v * (y - 1/2) + e_v``; the ``e_v`` are independent, each N(0, 1).
+A patient's class is ``k`` of ``K``. Its place is ``y = k / (K - 1)``, from 0 to 1; of two classes ``y`` is 0 or 1. A
+view ``v`` shows a latent ``t_v = d_v * (y - 1/2) + e_v``; the ``e_v`` are independent, each N(0, 1).
 
-Given ``y`` the latents are independent and normal with one variance, so the log likelihood ratio of two classes is linear
-in ``w = sum(d_v * t_v) / D``, where ``D = sqrt(sum(d_v ** 2))``. So ``w`` is sufficient. It is N(D * (y - 1/2), 1).
+Given ``y`` the latents are independent and normal with one variance, so the log likelihood ratio of two classes is
+linear in ``w = sum(d_v * t_v) / D``, where ``D = sqrt(sum(d_v ** 2))``. So ``w`` is sufficient: N(D * (y - 1/2), 1).
 By Neyman and Pearson no reading has a ROC curve above that of the likelihood ratio, which for two classes is that of
 ``w``. The difference of ``w`` between a patient of each class is N(D, 2), hence
 

@@ -1,9 +1,9 @@
 """Simulated tumours: small pictures whose lesion shows one number, and nothing else that depends on it.
 
 The number is a latent of `models.phantom.observer`. Two properties of the lesion grow with it: how much brighter (in
-ultrasound, darker) it is than what is around it, and how strong the texture inside it is. Both are set exactly, over the
-lesion's own pixels, so that little but the picture's noise stands between the latent and who reads it. The texture is
-isotropic and its grain stays visible when the lesion is scaled to 64 pixels; neither property changes by turning or
+ultrasound, darker) it is than what is around it, and how strong the texture inside it is. Both are set exactly, over
+the lesion's own pixels, so that little but the picture's noise stands between the latent and who reads it. The texture
+is isotropic and its grain stays visible when the lesion is scaled to 64 pixels; neither property changes by turning or
 flipping the picture, nor by making all of it somewhat brighter. Size, shape, place and tissue are drawn without it.
 
 This is a test of the machinery, not of medicine: no tumour looks like that.
@@ -99,7 +99,7 @@ def make_tumour_view(latent: float, view: View, rng: np.random.Generator) -> Tum
 
 
 def _outlines(rng: np.random.Generator) -> tuple[Mask, Mask]:
-    """A lobed outline around a random place, and one like it: another reader draws it a little off, here in, there out."""
+    """A lobed outline around a random place, and one a little off it: that of another reader."""
     radius_px = rng.uniform(*DIAMETER_MM) / 2 / SPACING_MM
     amplitudes = rng.normal(0.0, 0.06, (2, len(HARMONICS))) / np.sqrt(HARMONICS)
     wobble = rng.normal(0.0, 0.012, (2, len(HARMONICS)))
@@ -139,8 +139,9 @@ def _texture(mask: Mask, rng: np.random.Generator) -> Image:
     per_mm = np.hypot(fft.fftfreq(SIDE_PX)[:, None], fft.rfftfreq(SIDE_PX)[None, :]) / SPACING_MM
     spectrum[(per_mm < 1.0 / GRAIN_MM[1]) | (per_mm > 1.0 / GRAIN_MM[0])] = 0.0
     texture: Image = fft.irfft2(spectrum, s=mask.shape)
-    inside = texture[mask]
-    return (texture - inside.mean()) / inside.std()
+    texture -= texture[mask].mean()
+    texture /= texture[mask].std()
+    return texture
 
 
 def _between(limits: tuple[float, float], share: float) -> float:
