@@ -93,7 +93,9 @@ def _help(name: str) -> str:
     assert task is not None  # a test holds the bundles of all families to it
     how = "together" if task.combination == "joint" else "each by itself"
     views = f"{' and '.join(task.views)}, {how}" if len(task.views) > 1 else task.views[0]
-    return f"Tumours: {task.outcome} ({', '.join(task.classes)}) from {views}. Without splits, a share is held out by lot."
+    return (
+        f"Tumours: {task.outcome} ({', '.join(task.classes)}) from {views}. Without splits, a share is held out by lot."
+    )
 
 
 def _network(name: str) -> Callable[..., None]:

@@ -14,9 +14,9 @@ from models.errors import TrainingRefused
 from models.evaluation.contract import NotDefined
 from models.evaluation.roc import Roc, roc
 from models.metadata import bundle_metadata, folder_name, own_metadata
-from models.registry import load_region_classifier
 from models.regions.contract import RegionTask
 from models.regions.outcomes import OUTCOMES
+from models.registry import load_region_classifier
 from models.training.fold_bundles import FOLDS_DIR, note_measured, weights_dir_of
 from models.training.region_parts import RegionParts, class_number, counted
 from models.training.tumours import Tumour
