@@ -187,8 +187,9 @@ def _view(cohort: Cohort, number: int, stem: Path, view: View, latent: float) ->
     rng = np.random.default_rng([cohort.seed, PICTURE_STREAM, number, VIEWS.index(view)])
     drawn = make_tumour_view(latent, view, rng)
     paths = [stem.with_name(f"{stem.name}{suffix}.png").absolute() for suffix in ("", "-mask", "-mask2")]
-    for path, pixels in zip(paths, (drawn.pixels, drawn.mask, drawn.second_mask), strict=True):
-        Image.fromarray(pixels if pixels.dtype == np.uint8 else pixels * np.uint8(255)).save(path)
+    pictures = (drawn.pixels, *(np.where(mask, 255, 0).astype(np.uint8) for mask in (drawn.mask, drawn.second_mask)))
+    for path, pixels in zip(paths, pictures, strict=True):
+        Image.fromarray(pixels).save(path)
     return ViewEntry(path=paths[0], mark=Mark(mask=paths[1]), spacing_mm=SPACING_MM, second_mask=paths[2])
 
 
