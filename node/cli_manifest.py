@@ -15,12 +15,17 @@ app = typer.Typer(
 )
 
 
-_DISTANCE = typer.Option(
-    min=0,
-    max=6,
-    metavar="D",
-    help="Draw this view; its classes are D standard deviations apart. CC and MLO at 1.8 when no view is given.",
-)
+DistanceOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=6,
+        metavar="D",
+        help="Draw this view; its classes are D standard deviations apart. CC and MLO at 1.8 when no view is given.",
+    ),
+]
+OutcomeOption = Annotated[str, typer.Option(metavar="OUTCOME", help="Whose classes: er, her2_level, subtype, ...")]
+ShuffleOption = Annotated[bool, typer.Option("--shuffle", help="Deal the classes out anew: nothing can be learned.")]
 
 
 @app.command("import")
@@ -74,6 +79,7 @@ def check(
 @app.command("tumours")
 def tumours(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of tumours (CSV or Parquet).")],
+    *,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it (CSV), with the splits or folds.")
     ] = None,
@@ -95,18 +101,17 @@ def tumours(
 
 @app.command("simulated-tumours")
 def simulated_tumours(
+    *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A folder that is empty, or not there yet.")],
     patients: Annotated[int, typer.Option(min=10, metavar="N", help="Each has one lesion.")] = 400,
-    cc: Annotated[float | None, _DISTANCE] = None,
-    mlo: Annotated[float | None, _DISTANCE] = None,
-    us: Annotated[float | None, _DISTANCE] = None,
+    cc: DistanceOption = None,
+    mlo: DistanceOption = None,
+    us: DistanceOption = None,
     outcome: Annotated[
         str, typer.Option(metavar="OUTCOME", help="What the classes are of: er, her2_level, ...")
     ] = "er",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same number, the same files.")] = 0,
-    shuffle: Annotated[
-        bool, typer.Option("--shuffle", help="Deal the classes out anew: nothing can be learned.")
-    ] = False,
+    shuffle: ShuffleOption = False,
 ) -> None:
     """Write simulated tumours whose best possible AUC is known, to find out whether a model learns."""
     from node.commands_tumours import simulated_tumours as run  # noqa: PLC0415  --help stays quick without scipy

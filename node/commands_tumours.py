@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import typer
+from tqdm import tqdm
 
 from models.regions.contract import View
 from models.regions.outcomes import OUTCOMES
 from models.training.contract import SPLITS, Split
-from node.commands_train import shown
 from node.errors import SettingsInvalid
 from pipelines.datasets import simulated_tumours as simulation
 from pipelines.datasets.tumour_manifest import TumourEntry, read_tumours, write_tumours
@@ -74,7 +74,8 @@ def simulated_tumours(
     cohort = simulation.Cohort(
         patients=patients, distances=given or DEFAULT_DISTANCES, outcome=outcome, seed=seed, shuffled=shuffle
     )
-    typer.echo(counts(simulation.simulate(cohort, out, shown)))
+    entries = simulation.simulate(cohort, out, _shown)
+    typer.echo(counts(entries))
     for views, best in simulation.best_aucs(cohort).items():
         each = (
             f"{best:.4f}" if isinstance(best, float) else ", ".join(f"{name} {auc:.4f}" for name, auc in best.items())
@@ -99,12 +100,16 @@ def counts(entries: Sequence[TumourEntry]) -> str:
                 [f"{outcome} {name}", *(str(counted[outcome, name]) for counted in found.values())] for name in classes
             ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )
+    return "\n".join("  ".join(_aligned(row, widths)) for row in rows)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    yield row[0].ljust(widths[0])
+    yield from (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+
+
+def _shown(numbers: Iterable[int], count: int, doing: str) -> Iterable[int]:
+    return tqdm(numbers, total=count, desc=doing, unit="patient", leave=False, disable=None)
 
 
 def _parts(entries: Iterable[TumourEntry]) -> dict[str, list[TumourEntry]]:

@@ -33,6 +33,9 @@ from pipelines.training import Progress
 MANIFEST: Final = "manifest.csv"
 TRUTH: Final = "truth.json"
 SHARES: Final[Mapping[Split, float]] = MappingProxyType({"train": 0.6, "val": 0.1, "test": 0.3})
+PNG_LEVEL: Final = 1
+"""Noise hardly compresses: the default level takes six times as long for a sixth of the size."""
+
 LABEL_STREAM, LATENT_STREAM, PATIENT_STREAM, PICTURE_STREAM = range(4)
 """Which random numbers: labels dealt anew leave every picture as it was."""
 
@@ -189,7 +192,7 @@ def _view(cohort: Cohort, number: int, stem: Path, view: View, latent: float) ->
     paths = [stem.with_name(f"{stem.name}{suffix}.png").absolute() for suffix in ("", "-mask", "-mask2")]
     pictures = (drawn.pixels, *(np.where(mask, 255, 0).astype(np.uint8) for mask in (drawn.mask, drawn.second_mask)))
     for path, pixels in zip(paths, pictures, strict=True):
-        Image.fromarray(pixels).save(path)
+        Image.fromarray(pixels).save(path, compress_level=PNG_LEVEL)
     return ViewEntry(path=paths[0], mark=Mark(mask=paths[1]), spacing_mm=SPACING_MM, second_mask=paths[2])
 
 
