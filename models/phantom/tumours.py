@@ -45,6 +45,9 @@ TISSUE_LEVEL: Final = {"CC": (0.25, 0.35), "MLO": (0.25, 0.35), "US": (0.55, 0.6
 TISSUE_CONTRAST: Final = 0.04
 NOISE: Final = 0.004
 HARMONICS: Final = range(2, 7)
+MOST_LOBED: Final = 1.35
+"""Greatest distance of an outline from its centre, in units of its radius; the least is as much below 1."""
+
 RING_PX: Final = 8
 """Width of the surround that a lesion's brightness is measured from."""
 
@@ -103,7 +106,7 @@ def _outlines(rng: np.random.Generator) -> tuple[Mask, Mask]:
     radius_px = rng.uniform(*DIAMETER_MM) / 2 / SPACING_MM
     amplitudes = rng.normal(0.0, 0.06, (2, len(HARMONICS))) / np.sqrt(HARMONICS)
     wobble = rng.normal(0.0, 0.012, (2, len(HARMONICS)))
-    room_px = radius_px * 1.35 + MARGIN_PX
+    room_px = radius_px * MOST_LOBED + MARGIN_PX
     centre = rng.uniform(room_px, SIDE_PX - room_px, 2)
     shift, growth = rng.normal(0.0, 0.02 * radius_px, 2), rng.normal(0.0, 0.02)
     return (
@@ -113,14 +116,19 @@ def _outlines(rng: np.random.Generator) -> tuple[Mask, Mask]:
 
 
 def _lobed(centre: NDArray[np.float64], radius_px: float, amplitudes: NDArray[np.float64]) -> Mask:
-    """Pixels within ``radius * (1 + sum of harmonics)`` of the centre, which stays within 0.65 and 1.35."""
-    rows, columns = np.ogrid[:SIDE_PX, :SIDE_PX]
+    """Pixels within ``radius * (1 + sum of harmonics)`` of the centre; the box around them lies in the picture."""
+    reach_px = radius_px * MOST_LOBED + 1.0
+    first, last = np.floor(centre - reach_px).astype(int), np.ceil(centre + reach_px).astype(int)
+    rows, columns = np.ogrid[first[0] : last[0], first[1] : last[1]]
     down, right = rows + 0.5 - centre[0], columns + 0.5 - centre[1]
     around = np.linspace(-np.pi, np.pi, 721)
     waves = np.outer(around, np.array(HARMONICS))
-    radii = radius_px * np.clip(1.0 + np.cos(waves) @ amplitudes[0] + np.sin(waves) @ amplitudes[1], 0.65, 1.35)
-    within: Mask = np.hypot(down, right) <= np.interp(np.arctan2(down, right), around, radii)
-    return within
+    lobes = np.cos(waves) @ amplitudes[0] + np.sin(waves) @ amplitudes[1]
+    radii = radius_px * np.clip(1.0 + lobes, 2.0 - MOST_LOBED, MOST_LOBED)
+    mask = np.zeros((SIDE_PX, SIDE_PX), dtype=np.bool_)
+    within = np.hypot(down, right) <= np.interp(np.arctan2(down, right), around, radii)
+    mask[first[0] : last[0], first[1] : last[1]] = within
+    return mask
 
 
 def _tissue(view: View, rng: np.random.Generator) -> Image:

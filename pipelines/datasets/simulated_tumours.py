@@ -33,6 +33,9 @@ from pipelines.training import Progress
 MANIFEST: Final = "manifest.csv"
 TRUTH: Final = "truth.json"
 SHARES: Final[Mapping[Split, float]] = MappingProxyType({"train": 0.6, "val": 0.1, "test": 0.3})
+PNG_LEVEL: Final = 1
+"""Noise hardly compresses: the default level takes six times as long for a sixth of the size."""
+
 LABEL_STREAM, LATENT_STREAM, PATIENT_STREAM, PICTURE_STREAM = range(4)
 """Which random numbers: labels dealt anew leave every picture as it was."""
 
@@ -187,8 +190,9 @@ def _view(cohort: Cohort, number: int, stem: Path, view: View, latent: float) ->
     rng = np.random.default_rng([cohort.seed, PICTURE_STREAM, number, VIEWS.index(view)])
     drawn = make_tumour_view(latent, view, rng)
     paths = [stem.with_name(f"{stem.name}{suffix}.png").absolute() for suffix in ("", "-mask", "-mask2")]
-    for path, pixels in zip(paths, (drawn.pixels, drawn.mask, drawn.second_mask), strict=True):
-        Image.fromarray(pixels if pixels.dtype == np.uint8 else pixels * np.uint8(255)).save(path)
+    pictures = (drawn.pixels, *(np.where(mask, 255, 0).astype(np.uint8) for mask in (drawn.mask, drawn.second_mask)))
+    for path, pixels in zip(paths, pictures, strict=True):
+        Image.fromarray(pixels).save(path, compress_level=PNG_LEVEL)
     return ViewEntry(path=paths[0], mark=Mark(mask=paths[1]), spacing_mm=SPACING_MM, second_mask=paths[2])
 
 
