@@ -49,6 +49,11 @@ class RegionTask:
     combination: Combination
 
     @property
+    def wanted(self) -> str:
+        """The views in words: ``"CC and MLO"`` when all are needed, ``"CC or MLO"`` when any will do."""
+        return (" and " if self.combination == "joint" else " or ").join(self.views)
+
+    @property
     def channels(self) -> int:
         """Views that a network is given at once, one a channel."""
         return len(self.views) if self.combination == "joint" else 1
