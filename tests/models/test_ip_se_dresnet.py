@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet34, resnet50
 from torchvision.models.resnet import ResNet
 
-from models.errors import WeightsMismatch
 from models.ip_se_dresnet.network import IPSEDResNet, SEBasicBlock, SEBottleneck, SEResNet
 from models.ip_se_dresnet.predict import Predictor
 from models.ip_se_dresnet.region import LEAST_SIDE_PX, region_of, region_px
-from models.metadata import bundle_metadata
 from models.regions.imagenet import normalised
-from models.weights import find_weights, read_weights, write_weights
 from tests.models.builders import noise_lesion, own_metadata, random_network
 
 REGIONS = torch.rand(2, 2, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -125,10 +120,3 @@ def test_suspicious_areas_lie_in_the_region_and_reach_the_threshold(predictor: P
 def test_both_views_are_needed(predictor: Predictor) -> None:
     with pytest.raises(ValueError, match="not given in MLO"):
         predictor.predict(noise_lesion("CC"))
-
-
-def test_weights_of_other_channels_are_refused(network: IPSEDResNet, tmp_path: Path) -> None:
-    metadata = bundle_metadata("ip-se-dresnet-c")
-    write_weights(network.state_dict(), tmp_path / "ip-se-dresnet-c", metadata)
-    with pytest.raises(WeightsMismatch, match="not those of this network"):
-        Predictor.from_weights(read_weights(find_weights("ip-se-dresnet-c", tmp_path)), "cpu")
