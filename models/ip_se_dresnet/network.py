@@ -1,6 +1,6 @@
 """The network: SE-ResNet34 and SE-ResNet50 side by side; the mean of their probabilities.
 
-Duan, Wu, Zhu et al., Am J Cancer Res 14 (2024) 2411-2422. Squeeze-and-excitation: Hu, Shen, Sun, CVPR 2018, in every
+Duan, Wu, Zhu et al. (2024), doi:10.62347/PUHR6185. Squeeze-and-excitation: Hu, Shen, Sun, CVPR 2018, in every
 residual block, before the shortcut is added (their figure 3), reduction 16. The layers are torchvision's and have its
 names, so that weights of ImageNet fit.
 

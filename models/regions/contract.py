@@ -19,10 +19,10 @@ Combination = Literal["joint", "mean"]
 """How a model uses several views: all of them at once, or each by itself, and the mean of the probabilities."""
 
 SURROUND_PX: Final = 160
-"""Kept around a region on each side: the 100 pixels of the paper on subtypes, and room to turn the region."""
+"""Kept around a region on each side: the 100 pixels of the paper on subtypes, and room to turn them by 20 degrees."""
 
-SURROUND_SHARE: Final = 0.5
-"""Kept besides, as a share of its longer side: a square around a long region reaches that far."""
+SURROUND_SHARE: Final = 0.65
+"""Kept besides, as a share of its longer side: a square around a long region, turned likewise, reaches that far."""
 
 SURROUND_MM: Final = 11.2
 """Kept at least, where pixels have a size: half the least patch that SPPNet is given."""
@@ -47,6 +47,11 @@ class RegionTask:
     classes: tuple[str, ...]
     views: tuple[View, ...]
     combination: Combination
+
+    @property
+    def wanted(self) -> str:
+        """The views in words: ``"CC and MLO"`` when all are needed, ``"CC or MLO"`` when any will do."""
+        return (" and " if self.combination == "joint" else " or ").join(self.views)
 
     @property
     def channels(self) -> int:
