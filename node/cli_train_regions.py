@@ -68,8 +68,8 @@ StartOption = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Begin with weights with torchvision's names, e.g. ImageNet's (safetensors): DenseNet121; or ResNet-34 and "
-        "ResNet-50, each with an option of its own.",
+        help="Begin with weights that have torchvision's names, e.g. of ImageNet (safetensors): a DenseNet121; or a "
+        "ResNet-34 and a ResNet-50, each with an option of its own.",
     ),
 ]
 SeedOption = Annotated[
