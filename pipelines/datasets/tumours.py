@@ -157,7 +157,7 @@ def _mask(one: _Marked, shape: tuple[int, int]) -> Mask:
         return _box(mark.box_px, shape)
     if mark.sr is None:
         raise ValueError("a view is loaded with its mark")
-    mask = mask_of(_region(mark.sr, one).polygons_px, shape)
+    mask = mask_of(_region(mark.sr, one, shape).polygons_px, shape)
     if not mask.any():
         raise UnusableImage("sr: the region lies outside of the image")
     return mask
@@ -181,11 +181,14 @@ def _box(box_px: BoxPx, shape: tuple[int, int]) -> Mask:
     return mask
 
 
-def _region(path: Path, one: _Marked) -> RegionOfInterest:
+def _region(path: Path, one: _Marked, shape: tuple[int, int]) -> RegionOfInterest:
     """The region of an image that an object marks; of several, the one that is called as the lesion."""
     marks = examine_file(path)
     uid = str(read_header(one.entry.path).get("SOPInstanceUID", ""))
-    found = [marked.region for marked in marks.regions if marked.region.sop_instance_uid == uid]
+    of_image = [marked for marked in marks.regions if marked.region.sop_instance_uid == uid]
+    if any(marked.frame_shape not in {None, shape} for marked in of_image):
+        raise UnusableImage("sr: a segmentation that is not of the size of its image")
+    found = [marked.region for marked in of_image]
     if len(found) > 1:
         found = [region for region in found if region.label.strip().casefold() == one.lesion.casefold()]
         if len(found) != 1:
