@@ -25,7 +25,7 @@ def build_network(metadata: Metadata, network_class: type[Network]) -> Network:
     Raises
     ------
     WeightsMismatch
-        The metadata lack a number that ``inference.yaml`` asks for.
+        The operating point lacks a threshold that ``inference.yaml`` asks for.
     TypeError
         The file names another class than `network_class`.
     """
@@ -36,7 +36,7 @@ def build_network(metadata: Metadata, network_class: type[Network]) -> Network:
         network = parser.get_parsed_content("network")
     except ValueError as error:
         raise WeightsMismatch(
-            f"{metadata.name}: metadata.json lacks a number that the network is built with: {error}"
+            f"{metadata.name}: the operating point in metadata.json is incomplete: {error}"
         ) from error
     if not isinstance(network, network_class):
         raise TypeError(f"inference.yaml of {metadata.name} builds {type(network)}, not {network_class}")

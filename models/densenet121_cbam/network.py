@@ -1,8 +1,8 @@
 """The network: DenseNet121 with attention to channels and places after each of the first three dense blocks.
 
-Luo, Wei, Gu, Zhu, Xu, Frontiers in Oncology 15:1638212 (2025), section 2.3.2: DenseNet121 (Huang et al., CVPR 2017) with
-CBAM (Woo, Park, Lee, Kweon, ECCV 2018). The layers of DenseNet121 are torchvision's and have its names, so that weights
-of ImageNet fit.
+Luo, Wei, Gu et al., Frontiers in Oncology 15:1638212 (2025), section 2.3.2: DenseNet121 (Huang et al., CVPR 2017) with
+CBAM (Woo et al., ECCV 2018). The layers of DenseNet121 are torchvision's and have its names, so that its weights of
+ImageNet fit.
 
 The last feature maps ``F_k`` are averaged and go into one linear layer: ``y_c = sum_k w_ck * mean(F_k) + b_c``. So
 ``dy_c / dF_k`` at any of the ``Z`` cells is ``w_ck / Z``, and Grad-CAM's weight, its mean over cells, is ``w_ck / Z``,
