@@ -1,4 +1,4 @@
-"""A network built from its bundle: ``configs/inference.yaml`` names the class, ``metadata.json`` the thresholds."""
+"""A network built from its bundle: ``configs/inference.yaml`` names the class, ``metadata.json`` has the numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from monai.bundle.config_parser import ConfigParser
 
 from models.errors import WeightsMismatch
 from models.metadata import Metadata, bundle_dir
+from models.regions.contract import RegionTask
 from models.weights import VerifiedWeights
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -17,8 +18,9 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 def build_network(metadata: Metadata, network_class: type[Network]) -> Network:
     """Instantiate ``network`` of the bundle's ``inference.yaml``, with random weights, on the CPU.
 
-    ``inference.yaml`` takes its thresholds from ``_meta_``. Only numbers of the metadata are put there: MONAI evaluates
-    strings that begin with ``$``, and a folder of weights must not bring code along.
+    ``inference.yaml`` takes its thresholds, and for a model of regions its channels and classes, from ``_meta_``. Only
+    numbers are put there: MONAI evaluates strings that begin with ``$``, and a folder of weights must not bring code
+    along.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def build_network(metadata: Metadata, network_class: type[Network]) -> Network:
     """
     parser = ConfigParser()
     parser.read_config(bundle_dir(metadata.name) / "configs" / "inference.yaml")
-    parser["_meta_"] = {"operating_point": dict(metadata.operating_point)}
+    parser["_meta_"] = {"operating_point": dict(metadata.operating_point)} | _of_region(metadata.region)
     try:
         network = parser.get_parsed_content("network")
     except ValueError as error:
@@ -39,6 +41,12 @@ def build_network(metadata: Metadata, network_class: type[Network]) -> Network:
     if not isinstance(network, network_class):
         raise TypeError(f"inference.yaml of {metadata.name} builds {type(network)}, not {network_class}")
     return network
+
+
+def _of_region(task: RegionTask | None) -> dict[str, dict[str, int]]:
+    if task is None:
+        return {}
+    return {"region": {"channels": task.channels, "classes": len(task.classes)}}
 
 
 def load_network(weights: VerifiedWeights, network_class: type[Network]) -> Network:

@@ -157,6 +157,13 @@ def write_weights(
     return sha256
 
 
+def amend_metadata(directory: Path, changes: Mapping[str, Any]) -> None:
+    """Replace members of the ``metadata.json`` in a folder of weights, e.g. by figures measured since."""
+    path = directory / "metadata.json"
+    content = json.loads(path.read_text(encoding="utf-8")) | dict(changes)
+    _replace(path, (json.dumps(content, indent=4) + "\n").encode())
+
+
 @lru_cache(maxsize=64)
 def _sha256_of(path: Path, _inode: int, _size_bytes: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
-from node import cli_evaluate, cli_manifest, cli_train, cli_ultrasound
+from node import cli_evaluate, cli_manifest, cli_train, cli_train_regions, cli_ultrasound
 from node.errors import SettingsInvalid
 from node.logs import configure_logging
 from node.settings import Settings, load_settings
@@ -228,6 +228,7 @@ def demo(
 
 
 cli_ultrasound.add_commands(train=cli_train.app, evaluate=cli_evaluate.app)
+cli_train_regions.add_commands(cli_train.app)
 app.add_typer(cli_train.app)
 app.add_typer(cli_evaluate.app)
 app.add_typer(cli_manifest.app)

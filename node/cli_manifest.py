@@ -15,6 +15,19 @@ app = typer.Typer(
 )
 
 
+DistanceOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=6,
+        metavar="D",
+        help="Draw this view; its classes are D standard deviations apart. CC and MLO at 1.8 when no view is given.",
+    ),
+]
+OutcomeOption = Annotated[str, typer.Option(metavar="OUTCOME", help="Whose classes: er, her2_level, subtype, ...")]
+ShuffleOption = Annotated[bool, typer.Option("--shuffle", help="Deal the classes out anew: nothing can be learned.")]
+
+
 @app.command("import")
 def import_(
     layout: Annotated[
@@ -61,3 +74,46 @@ def check(
     from node.commands_manifest import check as run  # noqa: PLC0415  --help stays quick without scipy
 
     run(file)
+
+
+@app.command("tumours")
+def tumours(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of tumours (CSV or Parquet).")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it (CSV), with the splits or folds.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, max=99, metavar="N", help="Give the patients without a fold one of N.")
+    ] = None,
+    val: Annotated[float | None, typer.Option(min=0, max=1, metavar="SHARE", help="Of the patients.")] = None,
+    test: Annotated[float | None, typer.Option(min=0, max=1, metavar="SHARE", help="Of the patients.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="OUTCOME", help="Share out each class of this outcome alike.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another number, other patients.")] = 0,
+) -> None:
+    """Check a manifest of tumours, print what is in it, and give the patients splits or folds: by lot."""
+    from node.commands_tumours import tumours as run  # noqa: PLC0415  --help stays quick without scipy
+
+    run(file, out=out, folds=folds, val=val, test=test, by=by, seed=seed)
+
+
+@app.command("simulated-tumours")
+def simulated_tumours(
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A folder that is empty, or not there yet.")],
+    patients: Annotated[int, typer.Option(min=10, metavar="N", help="Each has one lesion.")] = 400,
+    cc: DistanceOption = None,
+    mlo: DistanceOption = None,
+    us: DistanceOption = None,
+    outcome: Annotated[
+        str, typer.Option(metavar="OUTCOME", help="What the classes are of: er, her2_level, ...")
+    ] = "er",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same number, the same files.")] = 0,
+    shuffle: ShuffleOption = False,
+) -> None:
+    """Write simulated tumours whose best possible AUC is known, to find out whether a model learns."""
+    from node.commands_tumours import simulated_tumours as run  # noqa: PLC0415  --help stays quick without scipy
+
+    run(out, patients=patients, distances={"CC": cc, "MLO": mlo, "US": us}, outcome=outcome, seed=seed, shuffle=shuffle)

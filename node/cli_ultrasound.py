@@ -159,11 +159,11 @@ def evaluate_us_her2(
     _evaluate_rois("us-her2", data, out, run, weights, outlines=outlines, device=device, seed=seed)
 
 
-def require_research() -> None:
-    """End with what to install when scikit-learn, matplotlib or jinja2 are missing."""
+def require_research(*needed: str) -> None:
+    """End with what to install when packages are missing: those named, else scikit-learn, matplotlib and jinja2."""
     from importlib.util import find_spec  # noqa: PLC0415  likewise
 
-    missing = [name for name in ("sklearn", "matplotlib", "jinja2") if find_spec(name) is None]
+    missing = [name for name in needed or ("sklearn", "matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         typer.echo(f"this command needs {', '.join(missing)}; make research installs it", err=True)
         raise typer.Exit(2)

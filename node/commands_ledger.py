@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -191,6 +192,7 @@ def list_models(settings: Settings, *, as_json: bool) -> None:
                 "operating_point": dict(card.operating_point),
                 "measured_on": card.measured_on,
                 "problem": card.problem,
+                "region": None if card.region is None else asdict(card.region),
             }
             for card in cards
         ]
@@ -201,13 +203,17 @@ def list_models(settings: Settings, *, as_json: bool) -> None:
             card.name,
             card.version,
             card.task,
+            "-" if card.region is None else f"{card.region.outcome} in {card.region.wanted}",
             "yes" if card.installed else f"no: {card.problem}",
             card.weights_sha256 or "-",
-            " ".join(f"{key}={value:g}" for key, value in card.operating_point.items()),
+            " ".join(f"{key}={value:g}" for key, value in card.operating_point.items()) or "-",
             card.measured_on,
         )
         for card in cards
     ]
     typer.echo(
-        table(rows, ("model", "version", "task", "installed", "weights sha256", "operating point", "measured on"))
+        table(
+            rows,
+            ("model", "version", "task", "predicts", "installed", "weights sha256", "operating point", "measured on"),
+        )
     )

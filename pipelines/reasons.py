@@ -69,6 +69,29 @@ UNREADABLE: Final = _reason("unreadable", "the object could not be read; its hea
 OUT_OF_MEMORY: Final = _reason("out_of_memory", "not enough memory to analyse this image")
 
 
+# Regions that a radiologist sent.
+REGION_OF_UNKNOWN_IMAGE: Final = _reason(
+    "region_of_unknown_image", "region marked on an image that this study does not hold"
+)
+REGION_TOO_SMALL: Final = _reason("region_too_small", "the region is too small to hold a lesion")
+REGION_OUTSIDE: Final = _reason("region_outside", "the region lies outside the image")
+REGION_BY_A_DEVICE: Final = _reason(
+    "region_by_a_device", "marked by a program, not by a person; only a person's regions are analysed"
+)
+NO_REGION: Final = _reason("no_region", "the object holds no region that a person marked")
+TOO_MANY_REGIONS: Final = _reason("too_many_regions", "more regions than are analysed for one object")
+REGION_OBJECT_TOO_LARGE: Final = _reason("region_object_too_large", "the object is too large to be read for regions")
+REGION_SET_ASIDE: Final = _reason(
+    "region_set_aside", "set aside: the analysis with the regions ended abnormally, and was done without them"
+)
+NO_REGION_MODELS: Final = _reason("no_region_models", "not attempted: no weights of any model of regions are installed")
+
+
+def region_unsupported(what: str) -> Reason:
+    """A mark that is no region, or of a kind that is not read; `what` never repeats the object's own text."""
+    return _reason("region_unsupported", f"not a region that can be analysed: {what}")
+
+
 def spot_view(modifiers: Iterable[str]) -> Reason:
     """A magnification or spot compression view; `modifiers` are their meanings (CID 4015)."""
     kind = " and ".join(modifiers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -18,10 +19,13 @@ Combination = Literal["joint", "mean"]
 """How a model uses several views: all of them at once, or each by itself, and the mean of the probabilities."""
 
 SURROUND_PX: Final = 160
-"""Kept around a region on each side at least: the 100 pixels of the paper on subtypes, and room to turn the region."""
+"""Kept around a region on each side: the 100 pixels of the paper on subtypes, and room to turn them by 20 degrees."""
 
-SURROUND_SHARE: Final = 0.5
-"""And at least this share of its longer side."""
+SURROUND_SHARE: Final = 0.65
+"""Kept besides, as a share of its longer side: a square around a long region, turned likewise, reaches that far."""
+
+SURROUND_MM: Final = 11.2
+"""Kept at least, where pixels have a size: half the least patch that SPPNet is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,16 @@ class RegionTask:
     classes: tuple[str, ...]
     views: tuple[View, ...]
     combination: Combination
+
+    @property
+    def wanted(self) -> str:
+        """The views in words: ``"CC and MLO"`` when all are needed, ``"CC or MLO"`` when any will do."""
+        return (" and " if self.combination == "joint" else " or ").join(self.views)
+
+    @property
+    def channels(self) -> int:
+        """Views that a network is given at once, one a channel."""
+        return len(self.views) if self.combination == "joint" else 1
 
     def missing(self, given: Mapping[View, object]) -> tuple[View, ...]:
         """Views that the model needs and that are not `given`; empty when it can run."""
@@ -134,7 +148,9 @@ def lesion_view(
     if not len(rows):
         raise ValueError("the mask is empty")
     longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    surround = max(SURROUND_PX, round(SURROUND_SHARE * longer))
+    surround = SURROUND_PX + round(SURROUND_SHARE * longer)
+    if spacing_mm is not None:
+        surround = max(surround, math.ceil(SURROUND_MM / min(spacing_mm)))
     top, left = max(int(rows[0]) - surround, 0), max(int(columns[0]) - surround, 0)
     within = slice(top, int(rows[-1]) + 1 + surround), slice(left, int(columns[-1]) + 1 + surround)
     view = LesionView(

@@ -63,5 +63,10 @@ def card_of(metadata: Mapping[str, Any], *, chosen_by_figures: bool) -> str:
 def _table(figures: Sequence[Mapping[str, Any]]) -> str:
     if not figures:
         return ""
-    rows = "\n".join(f"| {one['name']} | {one['value']} |" for one in figures)
+    rows = "\n".join(f"| {one['name']} | {one['value']}{_interval(one)} |" for one in figures)
     return f"\n| figure | value |\n| --- | --- |\n{rows}\n"
+
+
+def _interval(figure: Mapping[str, Any]) -> str:
+    given = figure.get("interval")
+    return "" if given is None else f" ({given['lower']} to {given['upper']}, 95 %, {given['method']})"

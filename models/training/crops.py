@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BoxPx, Label
-from models.resampling import resample
+from models.resampling import cut_out, resample
 from models.training.breast import GRID_PX, breast_places
 from models.training.clusters import make_cluster
 from models.training.contract import TrainingImage, TruthBox
@@ -230,11 +230,7 @@ def _moved(start: int, side: int, length: int) -> int:
 
 def cut(pixels: Image, left: int, top: int, side: int) -> Image:
     """A square of an image, which goes on as its edge beyond it; a copy."""
-    rows, columns = (
-        np.clip(np.arange(start, start + side), 0, length - 1)
-        for start, length in zip((top, left), pixels.shape, strict=True)
-    )
-    return pixels[rows[:, None], columns].astype(np.float32, copy=True)
+    return cut_out(pixels, left, top, (side, side))
 
 
 def _inside(lesions: Sequence[TruthBox], left: int, top: int, side: int) -> list[tuple[BoxPx, Label]]:

@@ -23,7 +23,7 @@ from models.training.card import write_card
 from models.training.frames import TrainingFrame
 from models.training.loop import training_dir
 from models.training.provenance import digest_of_images
-from models.weights import write_weights
+from models.weights import amend_metadata, write_weights
 
 FOLDS_DIR: Final = "folds"
 NOT_MEASURED: Final[Mapping[str, Any]] = {
@@ -86,18 +86,59 @@ def write_bundle(
     measured : mapping or None
         The card's member ``measured``; None: nothing was measured.
     """
-    trained_on = note if fold is None else f"{note}, without fold {fold}"
     said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
-    metadata = bundle_metadata(name) | {
+    metadata = bundle_metadata(name) | {"measured": dict(said)}
+    described = {**training, "frames": digest_of(frames)}
+    return write_network(weights, directory, name, fold, metadata=metadata, note=note, training=described)
+
+
+def write_network(
+    weights: Mapping[str, Tensor],
+    directory: Path,
+    name: str,
+    fold: int | None,
+    *,
+    metadata: Mapping[str, Any],
+    note: str,
+    training: Mapping[str, Any],
+) -> Path:
+    """Write the bundle of a network, in half precision as given, and return its folder.
+
+    Parameters
+    ----------
+    metadata : mapping
+        All but what is said here of the training.
+    note : str
+        What it was trained on, in words.
+    training : mapping
+        How.
+    """
+    trained_on = note if fold is None else f"{note}, without fold {fold}"
+    described = {
         "training_data": trained_on,
         "licence": "that of the images it was trained on; see training_data",
-        "training": {**training, "frames": digest_of(frames)},
-        "measured": dict(said),
+        "training": dict(training),
     }
     target = weights_dir_of(directory, fold) / folder_name(name)
-    write_weights(weights, target, metadata, trained_on=trained_on)
+    write_weights(weights, target, {**metadata, **described}, trained_on=trained_on)
     write_card(target, chosen_by_figures=False)
     return target
+
+
+def note_measured(bundle: Path, measured: Mapping[str, Any], *, chosen_by_figures: bool) -> None:
+    """Write into the metadata and the card of a bundle what was measured with it.
+
+    Parameters
+    ----------
+    bundle : pathlib.Path
+        The folder of its weights.
+    measured : mapping
+        The card's member ``measured``.
+    chosen_by_figures : bool
+        Whether the checkpoint was chosen on what it was measured on.
+    """
+    amend_metadata(bundle, {"measured": dict(measured)})
+    write_card(bundle, chosen_by_figures=chosen_by_figures)
 
 
 def was_trained_on(directory: Path, name: str, fold: int | None, frames: Sequence[TrainingFrame]) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.contract import BoxPx
 from models.resampling import resample
+from models.sppnet_patches.patch import GREATEST_SIDE_PX, SPACING_MM, side_of
 from models.training.contract import Split, TrainingImage
 from models.training.crops import cut
 
@@ -23,13 +24,6 @@ Receptor = Literal["positive", "negative"]
 RECEPTORS: Final[tuple[Receptor, ...]] = ("positive", "negative")
 
 PatchTask = Literal["pathology-microinvasive-as-invasive", "pathology-microinvasive-as-dcis", "er"]
-
-MARGIN_PX: Final = 32
-"""By which a box is grown on each side, 3.2 mm at 0.1 mm: a radiologist looks at what lies around a group."""
-
-LEAST_SIDE_PX: Final = 224
-GREATEST_SIDE_PX: Final = 640
-SPACING_MM: Final = 0.1
 
 JITTER_PX: Final = 16
 """How far from the middle a box may lie in training; its margin holds it."""
@@ -96,7 +90,7 @@ class Patch:
     pixels : numpy.ndarray
         Shape ``(REGION_PX, REGION_PX)``, float32, 0 to 1, at `SPACING_MM`; the lesion's box lies in the middle.
     side_px : int
-        Of the square that the network is given, at `SPACING_MM`: see `side_of`.
+        Of the square that the network is given, at `SPACING_MM`: see `models.sppnet_patches.patch.side_of`.
     pathology, er : str or None
         None when not known.
     """
@@ -107,15 +101,6 @@ class Patch:
     side_px: int
     pathology: Pathology | None
     er: Receptor | None
-
-
-def side_of(box_px: BoxPx, spacing_mm: float) -> int:
-    """Return the side, in pixels at `SPACING_MM`, of the square patch around a box.
-
-    The longer side of the box and `MARGIN_PX` on both sides, at least `LEAST_SIDE_PX`, at most `GREATEST_SIDE_PX`.
-    """
-    longer_px = max(box_px[2] - box_px[0], box_px[3] - box_px[1]) * spacing_mm / SPACING_MM
-    return min(max(math.ceil(longer_px) + 2 * MARGIN_PX, LEAST_SIDE_PX), GREATEST_SIDE_PX)
 
 
 def make_patch(

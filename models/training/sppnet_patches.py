@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from models.errors import TrainingRefused
 from models.metadata import bundle_metadata, folder_name
 from models.resampling import resample
+from models.sppnet_patches.patch import GREATEST_SIDE_PX, LEAST_SIDE_PX, MARGIN_PX
 from models.training.classifier import ClassifierPlan, ClassifierTraining
 from models.training.crops import cut
 from models.training.loop import training_dir
 from models.training.patches import (
-    GREATEST_SIDE_PX,
     JITTER_PX,
-    LEAST_SIDE_PX,
-    MARGIN_PX,
     REGION_PX,
     SCALES,
     TASKS,
@@ -33,7 +31,7 @@ from models.training.patches import (
     class_of,
 )
 from models.training.samples import Batch, Sample, varied
-from models.training.sppnet import NAME, new_network, write_bundle
+from models.training.sppnet import new_network, write_bundle
 from models.training.steps import Tell
 
 SIDE_STEP_PX: Final = 32
@@ -148,25 +146,13 @@ def train_patches(
 
 
 def _metadata(task: PatchTask) -> dict[str, Any]:
-    """That of SPPNet, with what is different in a network for patches."""
-    classes = TASKS[task]
-    metadata = bundle_metadata(NAME)
-    data_format = metadata["network_data_format"]
-    data_format["inputs"]["image"]["is_patch_data"] = True
-    data_format["outputs"]["probabilities"]["channel_def"] = {"0": classes.negative, "1": classes.positive}
-    return metadata | {
-        "name": classes.model,
-        "description": f"SPPNet on a patch around malignant calcifications: probability of {classes.positive}, "
-        f"against {classes.negative}",
-        "intended_use": "research only; not a medical device; patches around malignant calcifications on mammograms, "
-        "cut out as in training",
+    return bundle_metadata(TASKS[task].model) | {
         "licence": "that of the images it was trained on; see training_data",
         "patch": {
             "margin_px": MARGIN_PX,
             "least_side_px": LEAST_SIDE_PX,
             "greatest_side_px": GREATEST_SIDE_PX,
         },
-        "operating_point": {"positive_threshold": 0.5},
     }
 
 

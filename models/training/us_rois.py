@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from models.bundle import build_network
 from models.errors import TrainingRefused
 from models.metadata import own_metadata
+from models.resampling import cut_roi
 from models.training.averaged import AveragedTraining
 from models.training.fold_bundles import digest_of, run_dir_of, without_fold, write_bundle
 from models.training.frame_looks import brightness_varied, roi_placement
@@ -24,7 +25,7 @@ from models.training.frames import FrameLesion, TrainingFrame
 from models.training.steps import StepPlan, Tell, turn_of
 from models.us_her2.network import CLASSES as HER2_CLASSES
 from models.us_malignancy.network import CLASSES, ROI_PX, ThreeBlockDenseNet
-from models.us_malignancy.roi import cut_roi, grown
+from models.us_malignancy.roi import grown
 
 RoiModel = Literal["us-malignancy", "us-her2"]
 CLASSES_OF: Final[Mapping[RoiModel, tuple[str, str]]] = MappingProxyType(

@@ -11,9 +11,10 @@ from models.bundle import load_network
 from models.contract import BoxPx
 from models.lesions import GreyFrame, RoiOutput
 from models.metadata import Metadata
+from models.resampling import cut_roi
 from models.resident import Resident, checked_grey
 from models.us_malignancy.network import CLASSES, ROI_PX, ThreeBlockDenseNet
-from models.us_malignancy.roi import MARGIN, cut_roi, grown
+from models.us_malignancy.roi import MARGIN, grown
 from models.weights import VerifiedWeights
 
 MARGINS: Final = (MARGIN, 0.1, 0.3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -40,22 +40,40 @@ def assign_folds(frames: Iterable[FrameEntry], folds: int = FOLDS, seed: int = 0
     of_patient: dict[str, list[FrameEntry]] = defaultdict(list)
     for frame in kept:
         of_patient[frame.patient].append(frame)
-    chosen = {frame.patient: frame.fold for frame in kept if frame.fold is not None}
-    names = sorted({_kind(some) for some in of_patient.values()})
+    given = {frame.patient: frame.fold for frame in kept if frame.fold is not None}
+    strata = {patient: _kind(some) for patient, some in of_patient.items()}
+    sizes = {patient: len(some) for patient, some in of_patient.items()}
+    chosen = chosen_folds(strata, sizes, given, folds, seed)
+    return tuple(replace(frame, fold=chosen[frame.patient]) for frame in kept)
+
+
+def chosen_folds(
+    strata: Mapping[str, str], sizes: Mapping[str, int], given: Mapping[str, int], folds: int, seed: int
+) -> dict[str, int]:
+    """Fold by patient, as `assign_folds` gives them.
+
+    Parameters
+    ----------
+    strata, sizes : mapping
+        By patient: the stratum, and how many frames or lesions there are.
+    given : mapping of str to int
+        Fold by patient, of those that have one.
+    """
+    chosen, names = dict(given), sorted(set(strata.values()))
     by_stratum: dict[str, Counter[int]] = {name: Counter() for name in names}
     total: Counter[int] = Counter()
-    for patient, fold in chosen.items():
-        by_stratum[_kind(of_patient[patient])][fold] += len(of_patient[patient])
-        total[fold] += len(of_patient[patient])
+    for patient, fold in given.items():
+        by_stratum[strata[patient]][fold] += sizes[patient]
+        total[fold] += sizes[patient]
     for number, name in enumerate(names):
-        free = sorted(one for one in of_patient if one not in chosen and _kind(of_patient[one]) == name)
+        free = sorted(patient for patient in strata if patient not in given and strata[patient] == name)
         order = np.random.default_rng([seed, number]).permutation(len(free))
-        for patient in sorted((free[index] for index in order), key=lambda one: -len(of_patient[one])):
+        for patient in sorted((free[index] for index in order), key=lambda one: -sizes[one]):
             fold = min(range(1, folds + 1), key=lambda one: (by_stratum[name][one], total[one], one))
             chosen[patient] = fold
-            by_stratum[name][fold] += len(of_patient[patient])
-            total[fold] += len(of_patient[patient])
-    return tuple(replace(frame, fold=chosen[frame.patient]) for frame in kept)
+            by_stratum[name][fold] += sizes[patient]
+            total[fold] += sizes[patient]
+    return chosen
 
 
 def stratum(frames: Iterable[FrameEntry]) -> Stratum:

@@ -14,7 +14,7 @@ from models.contract import BoxPx, Label
 from models.training.frames import Clinical, Her2
 from pipelines.datasets.cells import box_cells, number_cell, path_cell
 from pipelines.datasets.frame_rows import BIRADS, COLUMNS, REQUIRED_COLUMNS, FrameRow, parse_row
-from pipelines.datasets.tables import Problem, by_image, read_table, refuse, write_table
+from pipelines.datasets.tables import by_image, leakage, read_table, refuse, write_table
 
 _BIRADS_NAMES: Final = {value: name.upper() for name, value in BIRADS.items()}
 
@@ -75,7 +75,7 @@ def read_frames(path: Path) -> tuple[FrameEntry, ...]:
         a_row_for="each lesion and for each frame without any",
     )
     frames, contradictory = by_image(rows, image="frame", place="lesion")
-    refuse((*problems, *contradictory, *_leakage(rows)))
+    refuse((*problems, *contradictory, *leakage(rows, lambda row: row.fold, parts="folds", things="frames")))
     return tuple(_entry(of_one) for of_one in frames)
 
 
@@ -86,15 +86,6 @@ def write_frames(path: Path, frames: Iterable[FrameEntry]) -> None:
     """
     folder = path.absolute().parent
     write_table(path, COLUMNS, (row for frame in frames for row in _cells(frame, folder)))
-
-
-def _leakage(rows: Iterable[FrameRow]) -> Iterator[Problem]:
-    """A patient in two folds: what is trained on would be what is measured on."""
-    first: dict[str, FrameRow] = {}
-    for row in rows:
-        begun = first.setdefault(row.patient, row)
-        if row.fold != begun.fold:
-            yield row.line, f"the patient of line {begun.line} in another fold: all frames of a patient go in one"
 
 
 def _entry(rows: Sequence[FrameRow]) -> FrameEntry:

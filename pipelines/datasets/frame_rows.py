@@ -58,7 +58,7 @@ class FrameRow:
         return (self.mask, self.box_px) if self.has_lesion else None
 
     @property
-    def of_image(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """What all rows of a frame must agree on, by column."""
         return {
             "patient": self.patient,

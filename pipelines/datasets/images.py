@@ -68,12 +68,12 @@ def load_image(entry: ManifestImage) -> TrainingImage:
         The image cannot be used; the message begins with its line in the manifest, if it has one.
     """
     try:
-        pixels, header_spacing_mm = _greyscale(entry.path) if is_greyscale_file(entry.path) else _dicom(entry.path)
+        pixels, header_spacing_mm = read_pixels(entry.path)
         spacing_mm = _spacing_mm(entry.spacing_mm, header_spacing_mm)
         _require_boxes_inside(entry, (pixels.shape[0], pixels.shape[1]))
         crop_px = breast_crop_px(pixels, round(MIN_BREAST_MM / spacing_mm))
         lesions = tuple(_moved(lesion, crop_px) for lesion in entry.lesions)
-        name = content_hash(entry)[:NAME_DIGITS]
+        name = content_hash(entry.path)[:NAME_DIGITS]
     except (UnusableImage, UnreadableInstance, UndecodablePixels) as error:
         raise UnusableImage(_located(entry, str(error))) from error
     x0, y0, x1, y1 = crop_px
@@ -107,8 +107,26 @@ def inspect_image(entry: ManifestImage) -> ImageFacts:
     return ImageFacts(shape=shape, spacing_mm=spacing_mm)
 
 
-def content_hash(entry: ManifestImage) -> str:
-    """SHA-256 of the file, in hexadecimal: what exactly a model was trained on.
+def read_pixels(path: Path) -> tuple[Pixels, tuple[float, float] | None]:
+    """Read a whole mammogram as analysis reads it, with the spacing that its header states.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(rows, columns)``, float32, 0 (air) to 1, MONOCHROME2 sense, in the stored frame: nothing is cropped.
+    tuple of float or None
+        ``(row, column)`` in the plane of the breast, in mm.
+
+    Raises
+    ------
+    UnusableImage, UnreadableInstance, UndecodablePixels
+        It is no mammogram that a model could be given.
+    """
+    return _greyscale(path) if is_greyscale_file(path) else _dicom(path)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal: what exactly a model was trained on.
 
     Raises
     ------
@@ -116,7 +134,7 @@ def content_hash(entry: ManifestImage) -> str:
         The file cannot be read.
     """
     try:
-        with entry.path.open("rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UnusableImage(f"the file cannot be opened ({type(error).__name__})") from error
@@ -184,15 +202,16 @@ def _spacing_mm(given: float | None, of_header: tuple[float, float] | None) -> f
             raise UnusableImage("no Imager Pixel Spacing in the header: give spacing_mm in the manifest")
         return given
     row_mm, column_mm = of_header
-    if _differ(row_mm, column_mm):
+    if differ(row_mm, column_mm):
         raise UnusableImage(f"pixels of {row_mm:g} x {column_mm:g} mm are not square: resample the image")
     found = (row_mm + column_mm) / 2
-    if given is not None and _differ(given, found):
+    if given is not None and differ(given, found):
         raise UnusableImage(f"spacing_mm is {given:g}, the header says {found:g}: empty the cell, or correct it")
     return found
 
 
-def _differ(one: float, other: float) -> bool:
+def differ(one: float, other: float) -> bool:
+    """Whether two spacings are not the same to `SPACING_TOLERANCE`."""
     return abs(one - other) > SPACING_TOLERANCE * max(one, other)
 
 

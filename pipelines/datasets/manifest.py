@@ -70,7 +70,7 @@ def read_manifest(path: Path) -> tuple[ManifestImage, ...]:
         a_row_for="each lesion and for each image without any",
     )
     images, contradictory = by_image(rows)
-    refuse((*problems, *contradictory, *leakage(rows)))
+    refuse((*problems, *contradictory, *leakage(rows, lambda row: row.split)))
     return tuple(_image(of_one) for of_one in images)
 
 

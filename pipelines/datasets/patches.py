@@ -45,7 +45,7 @@ def read_patches(path: Path) -> tuple[PatchRow, ...]:
     rows, problems = read_table(path, _row, columns=COLUMNS, required=REQUIRED_COLUMNS, a_row_for="each lesion")
     for of_image in by_image(rows):
         problems += contradictions([one.row for one in of_image])
-    refuse((*problems, *leakage(one.row for one in rows)))
+    refuse((*problems, *leakage((one.row for one in rows), lambda row: row.split)))
     return tuple(rows)
 
 
@@ -81,7 +81,7 @@ def load_patches(rows: Sequence[PatchRow]) -> Iterator[tuple[Patch, ...]]:
 
 def by_image(rows: Iterable[PatchRow]) -> tuple[tuple[PatchRow, ...], ...]:
     """Group rows by their image, in the order in which the file first names them."""
-    return tuple(tuple(of_image) for of_image in grouped(rows, lambda one: one.row.path))
+    return tuple(tuple(of_image) for of_image in grouped(rows, lambda one: one.row.path.resolve()))
 
 
 def note_of(path: Path, rows: Sequence[PatchRow]) -> str:

@@ -64,7 +64,7 @@ class Row:
         return self.box_px
 
     @property
-    def of_image(self) -> dict[str, object]:
+    def shared(self) -> dict[str, object]:
         """What all rows of an image must agree on, by column."""
         return {
             "patient": self.patient,

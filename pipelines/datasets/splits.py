@@ -47,27 +47,56 @@ def split_by_patient(
     ValueError
         For shares that are none, or a patient that is in two splits already.
     """
-    if any(share < 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
-        raise ValueError("the shares of the splits must not be negative, and must add up to 1")
     by_patient: dict[str, list[ManifestImage]] = defaultdict(list)
     kept = tuple(images)
     for image in kept:
         by_patient[image.patient].append(image)
-    chosen: dict[str, Split] = {}
-    free: dict[Stratum, list[str]] = defaultdict(list)
-    for patient in sorted(by_patient):
-        given = {image.split for image in by_patient[patient] if image.split is not None}
-        if len(given) > 1:
+    given: dict[str, Split] = {}
+    for patient, of_one in by_patient.items():
+        splits = {image.split for image in of_one if image.split is not None}
+        if len(splits) > 1:
             raise ValueError("the images of one patient are in two splits")
-        if given:
-            chosen[patient] = given.pop()
-        else:
-            free[stratum(by_patient[patient])].append(patient)
-    for number, name in enumerate(STRATA):
-        order = np.random.default_rng([seed, number]).permutation(len(free[name]))
-        splits = _shared_out(len(order), shares)
-        chosen |= {free[name][index]: split for index, split in zip(order, splits, strict=True)}
+        if splits:
+            given[patient] = splits.pop()
+    strata = {patient: stratum(of_one) for patient, of_one in by_patient.items()}
+    chosen = assign_splits(strata, given, STRATA, shares, seed)
     return tuple(replace(image, split=chosen[image.patient]) for image in kept)
+
+
+def assign_splits(
+    strata: Mapping[str, str],
+    given: Mapping[str, Split],
+    names: Sequence[str],
+    shares: Mapping[Split, float],
+    seed: int,
+) -> dict[str, Split]:
+    """Give a split to each patient that has none, by lot within each stratum.
+
+    Parameters
+    ----------
+    strata : mapping of str to str
+        Stratum by patient.
+    given : mapping of str to str
+        Split by patient, of those that have one.
+    names : sequence of str
+        All strata; each is shuffled by a stream of its own.
+    shares, seed
+        As for `split_by_patient`.
+
+    Raises
+    ------
+    ValueError
+        For shares that are none.
+    """
+    if any(share < 0 for share in shares.values()) or not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
+        raise ValueError("the shares of the splits must not be negative, and must add up to 1")
+    chosen = dict(given)
+    for number, name in enumerate(names):
+        free = sorted(patient for patient in strata if patient not in given and strata[patient] == name)
+        order = np.random.default_rng([seed, number]).permutation(len(free))
+        splits = _shared_out(len(order), shares)
+        chosen |= {free[index]: split for index, split in zip(order, splits, strict=True)}
+    return chosen
 
 
 def stratum(images: Iterable[ManifestImage]) -> Stratum:

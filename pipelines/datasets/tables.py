@@ -1,18 +1,19 @@
-"""A CSV file of images, read and written: every problem of every line at once, without the contents of a cell."""
+"""A table of images, CSV or Parquet: every problem of every line at once, without the contents of a cell."""
 
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TextIO, TypeVar
 
-from models.training.contract import Split
-from pipelines.datasets.rows import Row
 from pipelines.errors import ManifestInvalid
 
 Parsed = TypeVar("Parsed")
+PARQUET: Final = ".parquet"
+
 Problem = tuple[int, str]
 """Line, from 1, and what is wrong there."""
 
@@ -21,7 +22,13 @@ ParseRow = Callable[[int, Mapping[str, str], Path], tuple[Parsed | None, tuple[s
 
 
 def read_table(
-    path: Path, parse: ParseRow[Parsed], *, columns: Sequence[str], required: Sequence[str], a_row_for: str
+    path: Path,
+    parse: ParseRow[Parsed],
+    *,
+    columns: Sequence[str],
+    required: Sequence[str],
+    a_row_for: str,
+    prefix: str | None = None,
 ) -> tuple[list[Parsed], list[Problem]]:
     """Return every row that can be read on its own, and the problems of the header and of the others.
 
@@ -29,6 +36,8 @@ def read_table(
     ----------
     a_row_for : str
         What the file should have a row for, to be said when it has none.
+    prefix : str or None
+        Columns that begin so, and have more to their name, may be there as well.
 
     Raises
     ------
@@ -40,13 +49,13 @@ def read_table(
     folder = path.absolute().parent
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="")
-            problems += _header_problems(reader.fieldnames or (), columns, required)
-            for values in reader if not problems else ():
-                row, found = parse(reader.line_num, values, folder)
+            names, lines = _parquet(path) if path.suffix.lower() == PARQUET else _csv(file)
+            problems += _header_problems(names, columns, required, prefix)
+            for line, values in lines if not problems else ():
+                row, found = parse(line, values, folder)
                 if "" in values:
                     found = (*found, "more cells than columns: put a path with a comma in double quotes")
-                problems += [(reader.line_num, text) for text in found]
+                problems += [(line, text) for text in found]
                 rows += [row] if row is not None else []
     except OSError as error:
         raise ManifestInvalid((f"the file cannot be read ({type(error).__name__})",)) from error
@@ -78,8 +87,8 @@ class LesionRow(Protocol):
         ...
 
     @property
-    def of_image(self) -> Mapping[str, object]:
-        """What all rows of an image must agree on, by column."""
+    def shared(self) -> Mapping[str, object]:
+        """What all rows of an image (or of a lesion, in a table of views) must agree on, by column."""
         ...
 
     @property
@@ -89,6 +98,23 @@ class LesionRow(Protocol):
 
 
 LesionRowT = TypeVar("LesionRowT", bound=LesionRow)
+
+
+class OfPatient(Protocol):
+    """A row of a table that names a patient."""
+
+    @property
+    def patient(self) -> str:
+        """A pseudonym."""
+        ...
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        ...
+
+
+OfPatientT = TypeVar("OfPatientT", bound=OfPatient)
 
 
 def by_image(
@@ -101,15 +127,15 @@ def by_image(
     image, place : str
         As for `contradictions`.
     """
-    found = grouped(rows, lambda row: row.path)
+    found = grouped(rows, lambda row: row.path.resolve())
     return found, [problem for group in found for problem in contradictions(group, image=image, place=place)]
 
 
-def grouped(rows: Iterable[Parsed], path_of: Callable[[Parsed], Path]) -> list[list[Parsed]]:
-    """Gather rows by the file that each is of, in the order in which the table first names it."""
-    groups: dict[Path, list[Parsed]] = defaultdict(list)
+def grouped(rows: Iterable[Parsed], key: Callable[[Parsed], object]) -> list[list[Parsed]]:
+    """Gather rows by what each is of, a resolved path or a lesion, in the order in which the table first names it."""
+    groups: dict[object, list[Parsed]] = defaultdict(list)
     for row in rows:
-        groups[path_of(row).resolve()].append(row)
+        groups[key(row)].append(row)
     return list(groups.values())
 
 
@@ -132,8 +158,8 @@ def contradictions(rows: Sequence[LesionRow], *, image: str = "image", place: st
     first = rows[0]
     lines: dict[object, int] = {}
     for row in rows:
-        for column, value in row.of_image.items():
-            if value != first.of_image[column]:
+        for column, value in row.shared.items():
+            if value != first.shared[column]:
                 yield (
                     row.line,
                     f"{column} differs from line {first.line}, which is of the same {image}: make them equal",
@@ -146,25 +172,78 @@ def contradictions(rows: Sequence[LesionRow], *, image: str = "image", place: st
         yield lines[None], f"no {place}, but this {image} has one in another line: remove this line"
 
 
-def leakage(rows: Iterable[Row]) -> Iterator[Problem]:
-    """A patient in two splits: what is trained on would be what is measured on."""
-    lines: dict[str, dict[Split, int]] = defaultdict(dict)
+def leakage(
+    rows: Iterable[OfPatientT],
+    part_of: Callable[[OfPatientT], object],
+    *,
+    parts: str = "splits",
+    things: str = "images",
+    whose: Callable[[OfPatientT], object] | None = None,
+    what: str = "patient",
+) -> Iterator[Problem]:
+    """A patient, or the same image, in two splits or folds: what is trained on would be what is measured on.
+
+    Parameters
+    ----------
+    part_of : callable
+        Split or fold of a row, None when it has none yet.
+    parts, things : str
+        What the parts and what the rows are of, in words.
+    whose, what : callable and str
+        What must not be in two parts, and what that is in words; the patient when not given.
+    """
+    lines: dict[object, dict[object, int]] = defaultdict(dict)
     for row in rows:
-        if row.split is not None:
-            lines[row.patient].setdefault(row.split, row.line)
-    for by_split in lines.values():
-        if len(by_split) > 1:
-            where = ", ".join(f"{split} in line {line}" for split, line in by_split.items())
-            yield min(by_split.values()), f"one patient in two splits ({where}): all images of a patient go in one"
+        if part_of(row) is not None:
+            lines[whose(row) if whose is not None else row.patient].setdefault(part_of(row), row.line)
+    for by_part in lines.values():
+        if len(by_part) > 1:
+            where = ", ".join(f"{part} in line {line}" for part, line in by_part.items())
+            yield min(by_part.values()), f"one {what} in two {parts} ({where}): all {things} of a {what} go in one"
 
 
-def _header_problems(names: Sequence[str], columns: Sequence[str], required: Sequence[str]) -> list[Problem]:
-    unknown = sum(name not in columns for name in names)
+Table = tuple[Sequence[str], Iterable[tuple[int, Mapping[str, str]]]]
+"""Names of the columns, and each row's line with its cells."""
+
+
+def _csv(file: TextIO) -> Table:
+    reader = csv.DictReader(file, restkey="")
+    return reader.fieldnames or (), ((reader.line_num, values) for values in reader)
+
+
+def _parquet(path: Path) -> Table:
+    """A Parquet file as the CSV file that would say the same: its first row is line 2."""
+    try:
+        import pyarrow as arrow  # noqa: PLC0415  of the extra research, which a node does without
+        from pyarrow import parquet  # noqa: PLC0415  likewise
+    except ImportError as error:
+        raise ManifestInvalid(("a Parquet file needs pyarrow: install mammonode[research], or save as CSV",)) from error
+    try:
+        table = parquet.read_table(path)
+    except arrow.ArrowException as error:
+        raise ManifestInvalid(("the file is no Parquet: save it again, or as CSV",)) from error
+    rows = ({name: _as_text(value) for name, value in row.items()} for row in table.to_pylist())
+    return table.column_names, enumerate(rows, start=2)
+
+
+def _as_text(value: object) -> str:
+    """A value as its cell: missing is empty; a whole number has no point, as pandas makes a column with gaps float."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _header_problems(
+    names: Sequence[str], columns: Sequence[str], required: Sequence[str], prefix: str | None
+) -> list[Problem]:
+    more = [name for name in names if prefix is not None and name.startswith(prefix) and len(name) > len(prefix)]
+    unknown = sum(name not in columns for name in names) - len(more)
     found = []
     if unknown:
-        found.append(
-            f"{unknown} unknown column(s): the columns are {', '.join(columns)}, separated by commas; remove all others"
-        )
+        known = ", ".join(columns if prefix is None else (*columns, f"{prefix}NAME"))
+        found.append(f"{unknown} unknown column(s): the columns are {known}, separated by commas; remove all others")
     found += [f"there is no column {name}: add it" for name in required if name not in names]
     found += [f"column {name} is there twice: remove one" for name in columns if list(names).count(name) > 1]
+    if len(more) > len(set(more)):
+        found.append(f"a column {prefix}... is there twice: remove one")
     return [(1, text) for text in found]

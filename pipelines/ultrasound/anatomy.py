@@ -6,7 +6,7 @@ from typing import Final, Literal, cast
 
 from pydicom import Dataset
 
-from pipelines.ultrasound.elements import items, text
+from pipelines.elements import items, text
 from sr_templates.evidence import value_text
 
 Laterality = Literal["L", "R"]

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from pydicom import Dataset
 
+from pipelines.elements import items, text, texts, whole
 from pipelines.ultrasound.anatomy import Laterality, Organ, laterality, organ
-from pipelines.ultrasound.elements import items, text, texts, whole
 from pipelines.ultrasound.regions import StatedRegion, read_regions
 from sr_templates.evidence import reference, value_text
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from pydicom import Dataset
 
-from pipelines.ultrasound.elements import items, number, whole
+from pipelines.elements import items, number, whole
 
 RegionKind = Literal["tissue", "colour_flow", "spectral", "m_mode", "trace", "graphics", "other"]
 PixelBox = tuple[int, int, int, int]

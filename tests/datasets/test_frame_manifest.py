@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from models.training.frames import Clinical
+from pipelines.datasets.folds import assign_folds
 from pipelines.datasets.frame_images import load_frame, load_frames, parts_of, read_grey, read_mask
 from pipelines.datasets.frame_manifest import FrameEntry, read_frames, write_frames
 from pipelines.datasets.frame_rows import COLUMNS
@@ -115,8 +116,13 @@ def test_rows_of_one_frame_must_agree(folder: Path) -> None:
 
 
 def test_one_patient_in_two_folds_is_leakage(folder: Path) -> None:
-    assert "the patient of line 2 in another fold" in problems(folder, row(), row("1.png", fold=2))
-    assert "the patient of line 2 in another fold" in problems(folder, row(), row("1.png", fold=""))
+    told = problems(folder, row(), row("1.png", fold=2))
+    assert "line 2: one patient in two folds (1 in line 2, 2 in line 3): all frames of a patient go in one" in told
+
+
+def test_a_frame_without_a_fold_goes_in_that_of_its_patient(folder: Path) -> None:
+    read = read_frames(write_rows(folder / "frames.csv", HEADER, [row(fold=3), row("1.png", fold="")]))
+    assert [frame.fold for frame in assign_folds(read)] == [3, 3]
 
 
 def test_a_table_that_is_none_is_told(folder: Path) -> None:

@@ -116,7 +116,8 @@ def test_the_documentation_names_every_column_layout_and_command(run: Run) -> No
     assert all(f"`{column}`" in text for column in COLUMNS)
     assert all(f"\n### {name}\n" in text and f"| `{name}` |" in text for name in IMPORTERS)
     commands = [command.name for command in cli_manifest.app.registered_commands]
-    assert commands == ["import", "split", "check"]
+    assert commands == ["import", "split", "check", "tumours", "simulated-tumours"]
+    text += DOCUMENT.with_name("MANIFEST_TUMOURS.md").read_text(encoding="utf-8")
     assert all(f"mammonode manifest {name} " in text for name in commands)
     assert all(name in run("import", "--help").out for name in IMPORTERS)
 

@@ -11,9 +11,13 @@ import torch
 
 from models.bundle import build_network
 from models.contract import ModelImage
+from models.densenet121_cbam.network import DenseNet121CBAM
 from models.fpnnet.network import FPNNet
 from models.fpnnet.search import GatedFPNNet
-from models.metadata import Metadata, bundle_dir, bundle_metadata, folder_name, read_metadata
+from models.ip_se_dresnet.network import IPSEDResNet
+from models.metadata import FAMILIES, Metadata, bundle_metadata, folder_name
+from models.metadata import own_metadata as metadata_of
+from models.regions.contract import Lesion, LesionView, View
 from models.sppnet.network import SPPNet
 from models.us_malignancy.network import ThreeBlockDenseNet
 from models.us_segmentation.network import SegmentationNetwork
@@ -25,7 +29,17 @@ NETWORKS: dict[str, type[torch.nn.Module]] = {
     "us-segmentation": SegmentationNetwork,
     "us-malignancy": ThreeBlockDenseNet,
     "us-her2": ThreeBlockDenseNet,
+    "densenet121-cbam-tn": DenseNet121CBAM,
+    "SPPNet-ER": SPPNet,
 }
+"""Those that `random_weights_dir` holds; of a family of regions one, or none where it is large."""
+
+NETWORKS_OF_REGIONS: dict[str, type[torch.nn.Module]] = {
+    "ip_se_dresnet": IPSEDResNet,
+    "densenet121_cbam": DenseNet121CBAM,
+    "sppnet_patches": SPPNet,
+}
+"""By family. Radiomics is none: it has no network."""
 
 
 UNTRAINED = {"score_threshold": 0.3, "gate_threshold": 0.0}
@@ -34,7 +48,7 @@ UNTRAINED = {"score_threshold": 0.3, "gate_threshold": 0.0}
 
 def own_metadata(name: str) -> Metadata:
     """Metadata of the bundle as it is in the project, at an operating point for random weights."""
-    metadata = read_metadata(bundle_dir(name) / "configs" / "metadata.json")
+    metadata = metadata_of(name)
     return replace(metadata, operating_point=_untrained(metadata.operating_point))
 
 
@@ -46,7 +60,8 @@ def _untrained(operating_point: Mapping[str, float]) -> dict[str, float]:
 def random_network(name: str, seed: int = 0) -> torch.nn.Module:
     """The bundle's network, initialised from `seed`."""
     torch.manual_seed(seed)
-    network = build_network(own_metadata(name), NETWORKS[name]).eval()
+    network_class = NETWORKS_OF_REGIONS[FAMILIES[name]] if name in FAMILIES else NETWORKS[name]
+    network = build_network(own_metadata(name), network_class).eval()
     if isinstance(network, GatedFPNNet):
         _spread_scores(network.detector)
     return network
@@ -80,3 +95,18 @@ def noise_image(rows: int = 200, columns: int = 150, *, spacing_mm: float = 0.1,
     """An image of white noise."""
     pixels = np.random.default_rng(seed).random((rows, columns), dtype=np.float32)
     return ModelImage(pixels=pixels, spacing_mm=(spacing_mm, spacing_mm))
+
+
+def noise_lesion(
+    *views: View,
+    box_px: tuple[int, int, int, int] = (40, 30, 90, 60),
+    spacing_mm: tuple[float, float] | None = (0.1, 0.1),
+) -> Lesion:
+    """A boxed lesion on white noise of 120 rows and 150 columns, another one in each of `views`."""
+    x0, y0, x1, y1 = box_px
+    mask = np.zeros((120, 150), dtype=np.bool_)
+    mask[y0:y1, x0:x1] = True
+    return {
+        view: LesionView(pixels=noise_image(120, 150, seed=seed).pixels, mask=mask, spacing_mm=spacing_mm)
+        for seed, view in enumerate(views)
+    }

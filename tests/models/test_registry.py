@@ -11,7 +11,9 @@ import pytest
 
 from models import registry
 from models.metadata import bundle_dir, bundle_metadata
-from models.registry import MODELS, describe
+from models.regions.outcomes import OUTCOMES
+from models.registry import MODELS, REGION_MODELS, describe
+from tests.models.builders import NETWORKS
 
 WITHOUT_TORCH = """
 import sys
@@ -39,7 +41,8 @@ def test_describing_models_and_missing_one_import_no_torch(tmp_path: Path) -> No
 
 
 def test_every_model_is_listed_with_its_operating_point_and_whether_it_has_weights() -> None:
-    detector, classifier, *of_ultrasound = cards = describe()
+    detector, classifier, *others = cards = describe()
+    of_ultrasound, of_regions = others[:3], others[3:]
     assert (detector.name, detector.task, detector.canonical_spacing_mm) == ("FPNNet", "detection", 0.1)
     assert (classifier.name, classifier.task, classifier.canonical_spacing_mm) == ("SPPNet", "classification", 0.1)
     assert [(card.name, card.task, card.canonical_spacing_mm) for card in of_ultrasound] == [
@@ -47,19 +50,26 @@ def test_every_model_is_listed_with_its_operating_point_and_whether_it_has_weigh
         ("us-malignancy", "roi_classification", None),
         ("us-her2", "roi_classification", None),
     ]
+    assert [card.name for card in of_regions] == list(REGION_MODELS)
+    for card in of_regions:
+        assert card.task == "region_classification" and card.region is not None
+        assert card.region.classes == OUTCOMES[card.region.outcome]
     trained_on = {"FPNNet": "mini-MIAS", "us-segmentation": "BUSI", "us-malignancy": "BUSI"}
     for card in cards:
         if card.name in trained_on:
             assert card.installed and card.problem is None and trained_on[card.name] in card.measured_on
         else:
             assert not card.installed and card.weights_sha256 is None
-            assert card.problem == "no weights installed" and card.measured_on == "no trained weights yet"
+            nothing = "no trained weights yet" if card.region is None else "no weights ship"
+            assert card.problem == "no weights installed" and card.measured_on.startswith(nothing)
     for card in cards:
         assert card.identity.operating_point == card.operating_point
 
 
 def test_installed_weights_are_described_with_their_digest(random_weights_dir: Path) -> None:
-    for card in describe(random_weights_dir):
+    installed = [card for card in describe(random_weights_dir) if card.name in NETWORKS]
+    assert len(installed) == len(NETWORKS)
+    for card in installed:
         named = json.loads((random_weights_dir / card.name.lower() / "metadata.json").read_text())
         assert card.installed and card.problem is None
         assert card.weights_sha256 == card.identity.weights_sha256 == named["weights"]["sha256"]
@@ -92,14 +102,15 @@ def test_figures_name_the_data_that_they_were_measured_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bundle_has_its_parts_and_its_card_says_which_weights_there_are(name: str) -> None:
     folder, metadata = bundle_dir(name), bundle_metadata(name)
-    for part in ("configs/metadata.json", "configs/inference.yaml", "network.py", "predict.py", "README.md"):
+    of_network = () if folder.name == "radiomics" else ("configs/inference.yaml", "network.py")
+    for part in ("configs/metadata.json", "predict.py", "README.md", *of_network):
         assert (folder / part).is_file(), part
     assert metadata["name"] == name
-    assert metadata["weights"]["file"] == "model.safetensors"
+    assert metadata["weights"]["file"] == ("model.safetensors" if of_network else "model.skops")
     card = (folder / "README.md").read_text()
     digest = metadata["weights"]["sha256"]
     assert (digest or "No weights ship") in card and metadata["version"] in card
-    assert (folder / "models" / "model.safetensors").exists() is (digest is not None)
+    assert (folder / "models" / metadata["weights"]["file"]).exists() is (digest is not None)
 
 
 def test_an_unknown_model_and_a_wrong_task_are_refused() -> None:

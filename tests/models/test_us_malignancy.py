@@ -8,10 +8,11 @@ import torch
 
 from models import registry
 from models.lesions import GreyFrame
+from models.resampling import cut_roi
 from models.us_her2.predict import Her2Predictor
 from models.us_malignancy.network import ROI_PX, ThreeBlockDenseNet
 from models.us_malignancy.predict import MARGINS, MalignancyPredictor
-from models.us_malignancy.roi import LEAST_MARGIN_PX, MARGIN, cut_roi, grown
+from models.us_malignancy.roi import LEAST_MARGIN_PX, MARGIN, grown
 from tests.models.builders import own_metadata, random_network
 
 FRAME = GreyFrame(pixels=np.random.default_rng(3).random((180, 240), dtype=np.float32), spacing_mm=None)

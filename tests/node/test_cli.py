@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from models.registry import MODELS
+from models.registry import MODELS, REGION_MODELS
 from node import cli
 from node.arrivals import ReceivedInstance
 from node.parts import open_ledger
@@ -175,7 +175,11 @@ def test_models_says_that_no_weights_are_installed(run) -> None:
     assert {model["name"] for model in models} == set(MODELS)
     for model in models:
         assert model["installed"] is (model["weights_sha256"] is not None)
-    assert "no weights installed" in run("models").out
+        assert (model["region"] is not None) is (model["name"] in REGION_MODELS)
+    listed = run("models").out
+    assert "no weights installed" in listed
+    for words in ("er in CC and MLO", "subtype in CC or MLO", "her2 in CC or MLO or US"):
+        assert words in listed
 
 
 def test_check_ends_with_1_when_a_destination_does_not_answer(run, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from models.bundle import build_network
 from models.contract import ModelImage
 from models.errors import TrainingRefused
 from models.metadata import bundle_dir, read_metadata
+from models.regions.contract import LesionView
 from models.sppnet.network import SPPNet
 from models.training import calcified, sppnet
 from models.training.calcified import SamplePlan
@@ -203,7 +204,12 @@ def test_a_subtype_is_trained_to_a_bundle_of_its_own_that_says_what_its_classes_
     assert metadata["network_data_format"]["inputs"]["image"]["is_patch_data"] is True
     assert metadata["patch"] == {"margin_px": 32, "least_side_px": 224, "greatest_side_px": 640}
     assert metadata["measured"]["note"].startswith("validation split: 3 patches of malignant calcifications, ")
-    assert classes.model not in registry.MODELS
+    model = registry.load_region_classifier(classes.model, "cpu", tmp_path)
+    image = patches()[0].pixels
+    mask = np.zeros(image.shape, dtype=np.bool_)
+    mask[360:400, 360:400] = True
+    output = model.predict({"CC": LesionView(pixels=image, mask=mask, spacing_mm=(0.1, 0.1))})
+    assert sum(output.probabilities) == pytest.approx(1.0) and model.identity.weights_sha256 == weights.sha256
 
 
 def test_the_task_of_a_run_is_its_own(tmp_path: Path) -> None:
@@ -278,11 +284,11 @@ def test_the_command_trains_is_stopped_goes_on_and_leaves_a_folder_for_the_setti
     assert refused.status == 1 and "another seed" in refused.err and "Traceback" not in refused.err
 
 
-def test_the_command_for_patches_trains_and_says_that_the_node_does_not_run_them(run: Run, tmp_path: Path) -> None:
+def test_the_command_for_patches_trains_a_bundle_that_the_node_runs(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     ran = run("sppnet-patches", "--task", TASK, "--data", patch_manifest(tmp_path), "--out", out, *SHORT)
     assert ran.status == 0, ran.err
-    assert str(out / "sppnet-invasive") in ran.out and "not attempted" in ran.out
+    assert str(out / "sppnet-invasive") in ran.out and f"weights_dir = {out}" in ran.out
     metadata = json.loads((out / "sppnet-invasive" / "metadata.json").read_text())
     assert metadata["training_data"].startswith("patches.csv: train: 2 lesions of 2 patients (1 dcis, 1 invasive")
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingRefused
+from models.sppnet_patches.patch import GREATEST_SIDE_PX, LEAST_SIDE_PX, side_of
 from models.training.contract import TrainingImage
 from models.training.patches import (
-    GREATEST_SIDE_PX,
-    LEAST_SIDE_PX,
     REGION_PX,
     TASKS,
     Patch,
@@ -20,7 +19,6 @@ from models.training.patches import (
     Receptor,
     class_of,
     make_patch,
-    side_of,
 )
 from models.training.sppnet_patches import PatchSamples, views_of_patches
 from pipelines.datasets.patches import COLUMNS, by_image, load_patches, note_of, read_patches

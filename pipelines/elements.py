@@ -8,6 +8,7 @@ cannot be read is as good as an absent one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from pydicom import Dataset
 
@@ -46,3 +47,26 @@ def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
         return tuple(item for item in dataset.get(keyword) or () if isinstance(item, Dataset))
     except MALFORMED:
         return ()
+
+
+def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """All values of an element of numbers, finite or not; none when it is absent or one cannot be read."""
+    try:
+        value = dataset.get(keyword)
+        if value is None or isinstance(value, str | bytes):
+            return () if not value else (float(value),)
+        return tuple(float(one) for one in value) if isinstance(value, Iterable) else (float(value),)
+    except MALFORMED:
+        return ()
+
+
+def readable(dataset: Dataset, keyword: str) -> str:
+    """Text as a person reads it, by its character set; empty when it cannot be.
+
+    It decodes the element for good, so the data set must not be one whose values are carried on.
+    """
+    try:
+        value = dataset.get(keyword)
+        return "" if value is None else str(value).strip(" \0")
+    except MALFORMED:
+        return ""

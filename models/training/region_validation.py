@@ -1,0 +1,75 @@
+"""How good a network of regions is while it learns: the area under its ROC curve on tumours it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss, roc_auc_score
+from torch import Tensor, nn
+
+from models.training.region_samples import RegionCase
+
+Logits = Callable[[nn.Module, Tensor], tuple[Tensor, ...]]
+"""Given a network and its inputs: logits ``(n, classes)`` of each of its members, which learn each by itself."""
+
+AT_ONCE: Final = 16
+"""Inputs that go through the network together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionFigures:
+    """What one validation measured.
+
+    Attributes
+    ----------
+    auc : float
+        Area under the ROC curve; of more than two classes the mean of each against the rest.
+    log_loss : float
+        Mean of -ln of the probability of the right class.
+    training_loss : float
+        Mean of the steps since the validation before; NaN when there was none.
+    """
+
+    auc: float
+    log_loss: float
+    training_loss: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """By what the best checkpoint is chosen: the AUC; of equal ones the loss."""
+        return self.auc, -self.log_loss
+
+
+def predict(
+    network: nn.Module, cases: Sequence[RegionCase], logits: Logits, device: torch.device
+) -> NDArray[np.float64]:
+    """Return probabilities ``(cases, classes)``: the mean over the inputs of a case and the members of the network."""
+    owners = [number for number, case in enumerate(cases) for _ in range(len(case.images))]
+    images = torch.cat([case.images for case in cases])
+    with torch.inference_mode():
+        found = [
+            torch.stack([one.float().softmax(dim=1) for one in logits(network, some.to(device))]).mean(dim=0).cpu()
+            for some in images.split(AT_ONCE)
+        ]
+    of_inputs = torch.cat(found).double().numpy()
+    sums = np.zeros((len(cases), of_inputs.shape[1]))
+    np.add.at(sums, owners, of_inputs)
+    return np.asarray(sums / sums.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def figures_of(
+    probabilities: NDArray[np.float64], wanted: Sequence[int], training_loss: float = float("nan")
+) -> RegionFigures:
+    """Compute the figures of one validation; every class is among `wanted`."""
+    classes = probabilities.shape[1]
+    scores = probabilities[:, 1] if classes == 2 else probabilities
+    return RegionFigures(
+        auc=float(roc_auc_score(wanted, scores, multi_class="ovr", labels=None if classes == 2 else range(classes))),
+        log_loss=float(log_loss(wanted, np.clip(probabilities, 1e-6, 1.0 - 1e-6), labels=range(classes))),
+        training_loss=training_loss,
+    )
