@@ -189,7 +189,8 @@ def study_sentences(report: StudyReport) -> Iterator[str]:
 def lesion_sentences(lesion: PredictedLesion) -> Iterator[str]:
     """Sentences on one lesion: where it is marked and by whom, each prediction, and the reasons for the others."""
     where = lesion_words(lesion)
-    yield f"{lesion.name}: {where}, {marked_words(lesion)}"
+    if lesion.regions:
+        yield f"{lesion.name}: {where}, {marked_words(lesion)}"
     for prediction, algorithm in lesion.attempted:
         words = f"{lesion.name}: {prediction_words(prediction)} ({algorithm_words(algorithm)}, {where})"
         yield f"{words}; no laboratory result"
@@ -213,10 +214,10 @@ def view_words(placed: PlacedRegion) -> str:
 
 
 def marked_words(lesion: PredictedLesion) -> str:
-    """Who marked the regions of a lesion, and in which objects."""
+    """Who marked the regions of a lesion that has some, and in which objects."""
     sources = dict.fromkeys(placed.region.source for placed in lesion.regions)
     objects = dict.fromkeys(uid for placed in lesion.regions if (uid := placed.region.object_uid))
-    words = "marked by " + " and ".join(f"a {source}" for source in sources) if sources else "marked on no image"
+    words = f"marked by {' and '.join(f'a {source}' for source in sources)}"
     return text(words + (f" [{', '.join(objects)}]" if objects else ""))
 
 
