@@ -104,7 +104,9 @@ def prediction_lines(lesions: Iterable[PredictedLesion], *, full: bool = True) -
     Those of a `full` picture name who marked the lesion.
     """
     for lesion in lesions:
-        where = f"{lesion.name}: {lesion_words(lesion)}" + (f", {marked_words(lesion)}" if full and lesion.regions else "")
+        where = f"{lesion.name}: {lesion_words(lesion)}" + (
+            f", {marked_words(lesion)}" if full and lesion.regions else ""
+        )
         yield Line(text=drawable(where), color=REGION)
         for prediction, algorithm in lesion.attempted:
             words = f"{lesion.name}: {prediction_words(prediction)} ({algorithm_words(algorithm)})"

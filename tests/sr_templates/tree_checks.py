@@ -109,9 +109,7 @@ MANDATORY: Mapping[str, frozenset[str]] = {
     "111004": frozenset({"111001", "111003", "reference"}),
     "126000": frozenset({"121049", "121005", "121012", "121058", "C0034375"}),
     "125007": frozenset({"112039", "112040", "121071", "111030", "363698007", "111001", "111003", "111012"}),
-    "prediction group": frozenset(
-        {"112039", "112040", "121071", "111030", "363698007", "REGION_MARKED_BY", "121106"}
-    ),
+    "prediction group": frozenset({"112039", "112040", "121071", "111030", "363698007", "REGION_MARKED_BY", "121106"}),
     "prediction": frozenset({"111001", "111003"}),
 }
 # What may be predicted, with the classes in the order of their probabilities; of two classes the second has one
