@@ -42,7 +42,7 @@ def text(value: str, limit: int | None = None) -> str:
 
 
 def printable_text(value: str, limit: int | None = None) -> str:
-    """What a person wrote, in its own letters, else as `text`; `character_sets` sees to it that an object can carry it."""
+    """What a person wrote, in its own letters, else as `text`; `character_sets` finds a set that can carry it."""
     clean = "".join(c if c.isprintable() or c == "\n" else " " for c in value.replace("\\", "/")).strip()
     if limit is not None and len(clean) > limit:
         return clean[: limit - 3].rstrip() + "..."

@@ -1,4 +1,4 @@
-"""Graphic annotations of a presentation state: outlines, their tags and a note (PS3.3 C.10.5), and their layers (C.10.7).
+"""Graphic annotations of a presentation state: outlines, their tags, a note (PS3.3 C.10.5), their layers (C.10.7).
 
 Boxes are in PIXEL units, where 0.0\\0.0 is the outer top left corner of the first pixel and Columns\\Rows the outer
 bottom right corner of the last (PS3.3 table C.10-5, Graphic Annotation Units): as in SCOORD and in

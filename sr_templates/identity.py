@@ -49,8 +49,9 @@ def result_uid(report: StudyReport, role: str, *parts: str) -> UID:
     """Derive the UID of something in the results of `report`.
 
     It depends on the inputs, the regions marked in them, the algorithms, the configuration, whether they succeeded, and
-    the device; never on the clock. The outcome is part of it because a study that failed and is retried must not answer under the UID of the
-    failure; the device because an object names it, and two nodes that feed one PACS make two objects.
+    the device; never on the clock. The outcome is part of it because a study that failed and is retried must not answer
+    under the UID of the failure; the device because an object names it, and two nodes that feed one PACS make two
+    objects.
 
     Parameters
     ----------

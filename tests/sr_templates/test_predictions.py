@@ -193,22 +193,23 @@ def source(factory: SimpleNamespace, character_set: str | None, name: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    ("declared", "name", "label", "written", "read"),
+    ("source_of", "label", "expected"),
     [
-        (None, b"Doe^Jane", "lesion 1", None, "lesion 1"),
-        (None, b"Doe^Jane", "Läsion 左", "ISO_IR 192", "Läsion 左"),
-        ("ISO_IR 100", b"M\xfcller^Eva ", "Läsion", "ISO_IR 100", "Läsion"),
-        ("ISO_IR 100", b"M\xfcller^Eva ", "左", "ISO_IR 192", "左"),
-        ("ISO_IR 192", "Müller^Eva ".encode(), "左", "ISO_IR 192", "左"),
-        (None, b"M\xfcller^Eva ", "Läsion", None, "L?sion"),  # nobody knows what the name's bytes mean
-        ("ISO_IR 192", b"M\xfcller^Eva ", "a\x1b[2J\\b\r\n", "ISO_IR 192", "a [2J/b"),
-        (None, b"Doe^Jane", "x" * 70, None, "x" * 61 + "..."),
-        (None, b"Doe^Jane", " \t", None, "unnamed"),
+        ((None, b"Doe^Jane"), "lesion 1", (None, "lesion 1")),
+        ((None, b"Doe^Jane"), "Läsion 左", ("ISO_IR 192", "Läsion 左")),
+        (("ISO_IR 100", b"M\xfcller^Eva "), "Läsion", ("ISO_IR 100", "Läsion")),
+        (("ISO_IR 100", b"M\xfcller^Eva "), "左", ("ISO_IR 192", "左")),
+        (("ISO_IR 192", "Müller^Eva ".encode()), "左", ("ISO_IR 192", "左")),
+        ((None, b"M\xfcller^Eva "), "Läsion", (None, "L?sion")),  # nobody knows what the name's bytes mean
+        (("ISO_IR 192", b"M\xfcller^Eva "), "a\x1b[2J\\b\r\n", ("ISO_IR 192", "a [2J/b")),
+        ((None, b"Doe^Jane"), "x" * 70, (None, "x" * 61 + "...")),
+        ((None, b"Doe^Jane"), " \t", (None, "unnamed")),
     ],
 )
 def test_a_label_keeps_its_letters_and_the_patient_the_name(
-    factory: SimpleNamespace, declared: str | None, name: bytes, label: str, written: str | None, read: str
+    factory: SimpleNamespace, source_of: tuple[str | None, bytes], label: str, expected: tuple[str | None, str]
 ) -> None:
+    (declared, name), (written, read) = source_of, expected
     header = source(factory, declared, name)
     for made in make_objects(one_prediction(factory, label=label, header=header), plain_variants("measurement_sr")):
         result = dcmread(BytesIO(made.content))

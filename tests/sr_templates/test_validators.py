@@ -43,8 +43,8 @@ REPORTS = (
 
 IN_EVERY_FORM = ("revision", "not_attempted", "ultrasound_lesions")
 
-# PixelMed spells the meanings of 111024 and 111025 with two spaces; PS3.16 with one. It knows no qualitative evaluations
-# and no comments in the groups of TID 1410, which is extensible.
+# PixelMed spells the meanings of 111024 and 111025 with two spaces; PS3.16 with one. It knows no evaluations and no
+# comments in the groups of TID 1410, which is extensible.
 PIXELMED_NOISE = re.compile(
     r"Warning: .*(\(11102[45],DCM,\"Failed  (Detections|Analyses)\"\).*different code meaning.*"
     r"|/CONTAINER \(125007,DCM,\"Measurement Group\"\)/"

@@ -242,7 +242,7 @@ def group_problems(group: Dataset) -> Iterator[str]:
 
 
 def prediction_problems(group: Dataset) -> Iterator[str]:
-    """Each predicted class is one that there is, has its probability by the same model, and is the likeliest of many."""
+    """Each predicted class is one that there is, has a probability by its model, and is the likeliest of many."""
     for item in below(group, *PREDICTIONS):
         classes, names = PREDICTIONS[concept(item)]
         if code(item) not in classes:
