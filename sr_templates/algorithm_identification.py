@@ -21,6 +21,11 @@ def tid_4019(relationship: Relationship, algorithm: ReportedAlgorithm) -> list[D
     return _identification(relationship, algorithm.name, algorithm.version, algorithm_parameters(algorithm))
 
 
+def named_tid_4019(relationship: Relationship, algorithm: ReportedAlgorithm) -> list[Dataset]:
+    """TID 4019 with its mandatory rows only, where the parameters stand beside it."""
+    return _identification(relationship, algorithm.name, algorithm.version, [])
+
+
 def breast_rule_tid_4019(relationship: Relationship, algorithm: ReportedAlgorithm) -> list[Dataset]:
     """TID 4019 of the rule over the views of a breast, which is applied to what `algorithm` found on each."""
     name = f"{algorithm.name} breast rule"

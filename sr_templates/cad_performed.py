@@ -34,7 +34,7 @@ def extent(report: StudyReport, library: ImageLibrary, *, has_findings: bool) ->
 
     A mammogram left out counts against "all", in the library or not: also one that holds no image, or is unreadable.
     """
-    runs = [_run(library, algorithm) for algorithm in report.algorithms]
+    runs = [_run(library, algorithm) for algorithm in report.image_algorithms]
     complete = next(not_analysed(report), None) is None
     if complete and runs and all(run is not None and not run.failed for run in runs):
         return "all"
@@ -67,7 +67,7 @@ def tid_4016(report: StudyReport, library: ImageLibrary) -> Dataset:
 
 
 def _runs(report: StudyReport, library: ImageLibrary, task: Literal["detection", "classification"]) -> list[_Run]:
-    attempts = (_run(library, algorithm) for algorithm in report.algorithms if algorithm.task == task)
+    attempts = (_run(library, algorithm) for algorithm in report.image_algorithms if algorithm.task == task)
     return [run for run in attempts if run is not None]
 
 
@@ -94,7 +94,7 @@ def _breast_rule_run(report: StudyReport, library: ImageLibrary) -> _Run | None:
     images = list(library.images())
     used = [image for image in images if image.outcome == "analysed" and image.laterality in sides]
     lacking = [image for image in images if image.outcome != "analysed"]
-    detectors = [algorithm for algorithm in report.algorithms if algorithm.task == "detection"]
+    detectors = [algorithm for algorithm in report.image_algorithms if algorithm.task == "detection"]
     if not used or not detectors:
         return None
     detector = detectors[0]

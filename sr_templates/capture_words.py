@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,16 +10,24 @@ from typing import Final
 
 from sr_templates.content import text
 from sr_templates.contract import Label, ReportedAlgorithm, ReportedFinding, ReportedImage, StudyReport
-from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, UNCLASSIFIED, WARNING, Line, Rgb
+from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, REGION, UNCLASSIFIED, WARNING, Line, Rgb
 from sr_templates.evidence import headers, valid_text
 from sr_templates.marks import Mark
+from sr_templates.outlines import region_box_px, region_outline_px
+from sr_templates.predictions import PlacedRegion, PredictedLesion, algorithms_shown, regions_on
 from sr_templates.wording import (
     LABEL_WORDS,
     NumberedFinding,
+    algorithm_words,
     clipped_box_px,
     image_name,
+    left_out_words,
+    lesion_words,
+    marked_words,
+    prediction_words,
     revision_sentence,
     size_words,
+    tag_prediction_words,
     tag_words,
 )
 
@@ -48,7 +57,7 @@ def study_date_words(report: StudyReport) -> str:
 
 def second_opinion_words(report: StudyReport) -> str:
     """Who gives the second opinion, e.g. ``"second opinion (SPPNet, whole image)"``."""
-    names = [algorithm.name for algorithm in report.algorithms if algorithm.task == "classification"]
+    names = [algorithm.name for algorithm in report.image_algorithms if algorithm.task == "classification"]
     return f"second opinion ({', '.join((*names[:1], 'whole image'))})"
 
 
@@ -89,9 +98,36 @@ def apart(lines: Iterator[Line]) -> Iterator[Line]:
         yield line if number else replace(line, gap=_PARAGRAPH_GAP)
 
 
-def algorithm_lines(report: StudyReport) -> Iterator[Line]:
-    """Each model with version, weights and operating point; how it went where that was not well."""
-    for algorithm in report.algorithms:
+def prediction_lines(lesions: Iterable[PredictedLesion], *, full: bool = True) -> Iterator[Line]:
+    """Lesion by lesion: where, what is predicted by which model, and why other models predict nothing.
+
+    Those of a `full` picture name who marked the lesion.
+    """
+    for lesion in lesions:
+        where = f"{lesion.name}: {lesion_words(lesion)}" + (
+            f", {marked_words(lesion)}" if full and lesion.regions else ""
+        )
+        yield Line(text=drawable(where), color=REGION)
+        for prediction, algorithm in lesion.attempted:
+            words = f"{lesion.name}: {prediction_words(prediction)} ({algorithm_words(algorithm)})"
+            yield Line(text=text(words), color=REGION)
+        if lesion.attempted:
+            yield Line(text=f"{lesion.name}: predictions, no laboratory results", color=WARNING)
+        yield from (Line(text=text(f"{lesion.name}: {words}"), color=WARNING) for words in left_out_words(lesion))
+
+
+def drawable(words: str) -> str:
+    """Words as the font of pictures has them: letters without accents, ``?`` for those of other scripts."""
+    letters = unicodedata.normalize("NFKD", words)
+    return text("".join(letter for letter in letters if not unicodedata.combining(letter)))
+
+
+def algorithm_lines(report: StudyReport, *images: ReportedImage) -> Iterator[Line]:
+    """Each model with version, weights and operating point; how it went where that was not well.
+
+    Of the models of lesions those that predicted something on one of `images`.
+    """
+    for algorithm in algorithms_shown(report, *images):
         point = ", ".join(f"{name} {value:g}" for name, value in sorted(algorithm.operating_point.items()))
         words = f"{algorithm.name} {algorithm.version}, {_weights_words(algorithm)}" + (f", {point}" if point else "")
         yield Line(text=text(words), color=QUIET)
@@ -130,6 +166,33 @@ def marks_of(image: ReportedImage, found: Sequence[NumberedFinding], *, full_tag
     shown = [numbered for numbered in found if image.display_frame in {None, numbered.finding.frame_number}]
     gravest_last = sorted(shown, key=lambda numbered: numbered.finding.gravity)
     return tuple(_mark(image, numbered, full_tags) for numbered in gravest_last)
+
+
+def region_marks_of(report: StudyReport, image: ReportedImage, *, full_tags: bool) -> tuple[Mark, ...]:
+    """Broken outlines of the regions on an image with decoded pixels that predictions are made from.
+
+    Of several frames, on the one shown; of several outlines, the first one has the tag.
+    """
+    return tuple(
+        Mark(
+            box_px=region_box_px(image, polygon),
+            polygon_px=tuple(region_outline_px(image, polygon)[:-1]),
+            tags=_region_tags(lesion, placed, full_tags) if polygon is placed.region.polygons_px[0] else (),
+            color=REGION,
+            dashed=True,
+        )
+        for lesion, placed in regions_on(report, image)
+        if image.display_frame in {None, placed.region.frame_number}
+        for polygon in placed.region.polygons_px
+    )
+
+
+def _region_tags(lesion: PredictedLesion, placed: PlacedRegion, full_tags: bool) -> tuple[str, ...]:
+    if not full_tags:
+        return (lesion.name,)
+    named = f'{lesion.name} "{placed.label}"'
+    said = (drawable(words) for words in (f"{named}: {tag_prediction_words(lesion)}", named))
+    return (*said, lesion.name)
 
 
 def _mark(image: ReportedImage, numbered: NumberedFinding, full_tags: bool) -> Mark:

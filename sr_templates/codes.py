@@ -220,3 +220,104 @@ BREAST_STATUS = {
 
 # Private: a prediction of a receptor is no assay of it, so it never has the code of one
 PREDICTED_HER2_POSITIVE = Code("PRED_HER2_POS", PRIVATE_SCHEME, "Predicted probability of HER2-positive")
+
+# Private: what is predicted of a lesion, by outcome (`ReportedPrediction.name`)
+PREDICTED = {
+    "er": Code("PRED_ER", PRIVATE_SCHEME, "Predicted estrogen receptor status"),
+    "pr": Code("PRED_PR", PRIVATE_SCHEME, "Predicted progesterone receptor status"),
+    "her2": Code("PRED_HER2", PRIVATE_SCHEME, "Predicted HER2 status"),
+    "her2_level": Code("PRED_HER2_LEVEL", PRIVATE_SCHEME, "Predicted HER2 level"),
+    "luminal": Code("PRED_LUMINAL", PRIVATE_SCHEME, "Predicted luminal status"),
+    "triple_negative": Code("PRED_TN", PRIVATE_SCHEME, "Predicted triple-negative status"),
+    "subtype": Code("PRED_SUBTYPE", PRIVATE_SCHEME, "Predicted molecular subtype"),
+    "node": Code("PRED_NODE", PRIVATE_SCHEME, "Predicted axillary lymph node status"),
+    "invasive": Code("PRED_INVASIVE", PRIVATE_SCHEME, "Predicted invasion"),
+    "invasive_or_microinvasive": Code("PRED_INV_OR_MI", PRIVATE_SCHEME, "Predicted invasion or microinvasion"),
+}
+
+# Private: the classes of each outcome
+PREDICTED_VALUE = {
+    "er": {
+        "negative": Code("ER_NEGATIVE", PRIVATE_SCHEME, "Predicted ER-negative"),
+        "positive": Code("ER_POSITIVE", PRIVATE_SCHEME, "Predicted ER-positive"),
+    },
+    "pr": {
+        "negative": Code("PR_NEGATIVE", PRIVATE_SCHEME, "Predicted PR-negative"),
+        "positive": Code("PR_POSITIVE", PRIVATE_SCHEME, "Predicted PR-positive"),
+    },
+    "her2": {
+        "negative": Code("HER2_NEGATIVE", PRIVATE_SCHEME, "Predicted HER2-negative"),
+        "positive": Code("HER2_POSITIVE", PRIVATE_SCHEME, "Predicted HER2-positive"),
+    },
+    "her2_level": {
+        "zero": Code("HER2_LEVEL_ZERO", PRIVATE_SCHEME, "Predicted HER2 level zero"),
+        "low": Code("HER2_LEVEL_LOW", PRIVATE_SCHEME, "Predicted HER2 level low"),
+        "positive": Code("HER2_LEVEL_POS", PRIVATE_SCHEME, "Predicted HER2 level positive"),
+    },
+    "luminal": {
+        "non_luminal": Code("NON_LUMINAL", PRIVATE_SCHEME, "Predicted non-luminal"),
+        "luminal": Code("LUMINAL", PRIVATE_SCHEME, "Predicted luminal"),
+    },
+    "triple_negative": {
+        "other": Code("NON_TN", PRIVATE_SCHEME, "Predicted not triple-negative"),
+        "triple_negative": Code("TN", PRIVATE_SCHEME, "Predicted triple-negative"),
+    },
+    "subtype": {
+        "luminal_a": Code("SUB_LUMINAL_A", PRIVATE_SCHEME, "Predicted subtype luminal A"),
+        "luminal_b": Code("SUB_LUMINAL_B", PRIVATE_SCHEME, "Predicted subtype luminal B"),
+        "her2_hr_positive": Code("SUB_HER2_HR_POS", PRIVATE_SCHEME, "Predicted subtype HER2-positive, HR-positive"),
+        "her2_hr_negative": Code("SUB_HER2_HR_NEG", PRIVATE_SCHEME, "Predicted subtype HER2-positive, HR-negative"),
+        "triple_negative": Code("SUB_TN", PRIVATE_SCHEME, "Predicted subtype triple-negative"),
+    },
+    "node": {
+        "negative": Code("NODE_NEGATIVE", PRIVATE_SCHEME, "Predicted node-negative"),
+        "positive": Code("NODE_POSITIVE", PRIVATE_SCHEME, "Predicted node-positive"),
+    },
+    "invasive": {
+        "dcis": Code("DCIS_OR_MI", PRIVATE_SCHEME, "Predicted DCIS, with or without microinvasion"),
+        "invasive": Code("INVASIVE", PRIVATE_SCHEME, "Predicted invasive"),
+    },
+    "invasive_or_microinvasive": {
+        "dcis": Code("DCIS_NO_MI", PRIVATE_SCHEME, "Predicted DCIS without microinvasion"),
+        "invasive": Code("INVASIVE_OR_MI", PRIVATE_SCHEME, "Predicted invasive or microinvasive"),
+    },
+}
+
+# Private: the probability of the positive one of two classes, and of each of more
+PREDICTED_PROBABILITY = {
+    "er": {"positive": Code("PROB_ER_POS", PRIVATE_SCHEME, "Predicted probability of ER-positive")},
+    "pr": {"positive": Code("PROB_PR_POS", PRIVATE_SCHEME, "Predicted probability of PR-positive")},
+    "her2": {"positive": PREDICTED_HER2_POSITIVE},
+    "her2_level": {
+        "zero": Code("PROB_LEVEL_ZERO", PRIVATE_SCHEME, "Predicted probability of HER2 level zero"),
+        "low": Code("PROB_LEVEL_LOW", PRIVATE_SCHEME, "Predicted probability of HER2 level low"),
+        "positive": Code("PROB_LEVEL_POS", PRIVATE_SCHEME, "Predicted probability of HER2 level positive"),
+    },
+    "luminal": {"luminal": Code("PROB_LUMINAL", PRIVATE_SCHEME, "Predicted probability of luminal")},
+    "triple_negative": {
+        "triple_negative": Code("PROB_TN", PRIVATE_SCHEME, "Predicted probability of triple-negative"),
+    },
+    "subtype": {
+        "luminal_a": Code("PROB_SUB_LUM_A", PRIVATE_SCHEME, "Predicted probability of subtype luminal A"),
+        "luminal_b": Code("PROB_SUB_LUM_B", PRIVATE_SCHEME, "Predicted probability of subtype luminal B"),
+        "her2_hr_positive": Code(
+            "PROB_SUB_HR_POS", PRIVATE_SCHEME, "Predicted probability of subtype HER2-positive, HR-positive"
+        ),
+        "her2_hr_negative": Code(
+            "PROB_SUB_HR_NEG", PRIVATE_SCHEME, "Predicted probability of subtype HER2-positive, HR-negative"
+        ),
+        "triple_negative": Code("PROB_SUB_TN", PRIVATE_SCHEME, "Predicted probability of subtype triple-negative"),
+    },
+    "node": {"positive": Code("PROB_NODE_POS", PRIVATE_SCHEME, "Predicted probability of node-positive")},
+    "invasive": {"invasive": Code("PROB_INVASIVE", PRIVATE_SCHEME, "Predicted probability of invasive")},
+    "invasive_or_microinvasive": {
+        "invasive": Code("PROB_INV_OR_MI", PRIVATE_SCHEME, "Predicted probability of invasive or microinvasive"),
+    },
+}
+
+# Private: who marked the region that a prediction is made from; it tells its group from that of a finding
+REGION_MARKED_BY = Code("REGION_MARKED_BY", PRIVATE_SCHEME, "Region of a prediction marked by")
+MARKED_BY = {
+    "radiologist": Code("BY_RADIOLOGIST", PRIVATE_SCHEME, "Marked by a radiologist"),
+    "detector": Code("BY_DETECTOR", PRIVATE_SCHEME, "Marked by a detector"),
+}

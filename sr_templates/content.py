@@ -38,8 +38,12 @@ def text(value: str, limit: int | None = None) -> str:
     limit : int or None
         Longest length the attribute may have; a longer text ends in three dots.
     """
-    ascii_only = value.encode("ascii", "replace").decode("ascii").replace("\\", "/")
-    clean = "".join(c if c.isprintable() or c == "\n" else " " for c in ascii_only).strip()
+    return printable_text(value.encode("ascii", "replace").decode("ascii"), limit)
+
+
+def printable_text(value: str, limit: int | None = None) -> str:
+    """What a person wrote, in its own letters, else as `text`; `character_sets` finds a set that can carry it."""
+    clean = "".join(c if c.isprintable() or c == "\n" else " " for c in value.replace("\\", "/")).strip()
     if limit is not None and len(clean) > limit:
         return clean[: limit - 3].rstrip() + "..."
     return clean
@@ -106,6 +110,13 @@ def text_item(relationship: Relationship, name: Code, value: str) -> Dataset:
     """Make a TEXT item."""
     item = _item("TEXT", relationship, name, ())
     item.TextValue = text(value)
+    return item
+
+
+def written_item(relationship: Relationship, name: Code, value: str) -> Dataset:
+    """Make a TEXT item of words that may be a radiologist's, in any letters."""
+    item = _item("TEXT", relationship, name, ())
+    item.TextValue = printable_text(value)
     return item
 
 

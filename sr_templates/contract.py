@@ -347,6 +347,18 @@ class StudyReport:
     replaces: tuple[ReplacedResult, ...] = ()
     created_at: datetime
 
+    @property
+    def image_algorithms(self) -> tuple[ReportedAlgorithm, ...]:
+        """Algorithms that look at whole images: all but those that nothing but predictions of lesions is from."""
+        of_lesions = {prediction.algorithm for prediction in self.predictions}
+        of_findings = {
+            name
+            for image in self.images
+            for finding in image.findings
+            for name in (finding.algorithm, finding.classifier)
+        }
+        return tuple(a for a in self.algorithms if a.name not in of_lesions - of_findings)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultObject:

@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from sr_templates import identity
+from sr_templates.character_sets import carrying
 from sr_templates.content import dicom_date, dicom_time, private_coding_scheme, text
 from sr_templates.contract import ResultObject, ResultVariant, StudyReport
 from sr_templates.evidence import evidence_sequence, patient_and_study, predecessor_sequence
@@ -139,20 +140,23 @@ def encode(dataset: Dataset, verbatim: Mapping[BaseTag, RawDataElement]) -> byte
     """Encode a complete DICOM file (PS3.10 7.1) in Explicit VR Little Endian, as compressed ones are too (PS3.5 A.4).
 
     pydicom would decode and re-encode text on the way to another character set, and fail or replace where it cannot;
-    so the source's elements are written as the bytes they are, and ours, being ASCII, need no character set.
+    so the source's elements are written as the bytes they are, and ours, being ASCII, need no character set. What a
+    radiologist wrote in other letters is the exception (`character_sets`).
 
     Parameters
     ----------
     dataset : pydicom.Dataset
         Object with its file meta.
     verbatim : mapping of pydicom.tag.BaseTag to RawDataElement
-        Elements that replace those of `dataset`.
+        Patient, study and character set of the source; they replace those of `dataset`.
 
     Returns
     -------
     bytes
         Preamble, file meta and data set.
     """
+    elements, codec = carrying(dataset, verbatim)
+    encodings = [codec] if codec is not None else None
     buffer = DicomBytesIO()
     buffer.is_little_endian = True
     buffer.is_implicit_VR = False
@@ -160,8 +164,8 @@ def encode(dataset: Dataset, verbatim: Mapping[BaseTag, RawDataElement]) -> byte
     write_file_meta_info(buffer, dataset.file_meta)
     buffer.is_little_endian = True
     buffer.is_implicit_VR = False
-    for tag in sorted({*dataset.keys(), *verbatim}):
-        write_data_element(buffer, verbatim[tag] if tag in verbatim else dataset[tag])
+    for tag in sorted({*dataset.keys(), *elements}):
+        write_data_element(buffer, elements[tag] if tag in elements else dataset[tag], encodings)
     return bytes(buffer.getvalue())
 
 

@@ -23,6 +23,7 @@ WARNING: Rgb = (255, 191, 64)
 MALIGNANT: Rgb = (255, 92, 92)
 BENIGN: Rgb = (92, 200, 255)
 UNCLASSIFIED: Rgb = (198, 156, 255)
+REGION: Rgb = (150, 226, 120)
 
 MIN_SIDE_LIMIT_PX = 512
 """Below this a picture has no room for the words that it must carry."""

@@ -60,7 +60,7 @@ def explain(dataset: Dataset, *, patient: bool = False) -> list[str]:
         return [*_single(lines), *_single(_report(root))]
     if damaged:
         lines.append("CAUTION: the file is damaged or cut off, and not all of it could be read")
-    return [*_single(lines), *_single(_other_object(dataset))]
+    return [*_single(lines), *_single(_other_object(dataset, patient=patient))]
 
 
 def _single(lines: Iterable[str]) -> Iterator[str]:
@@ -160,10 +160,11 @@ def _instance(reference: Dataset) -> str:
     return f"{sop_class} {text_of(reference, 'ReferencedSOPInstanceUID')}"
 
 
-def _other_object(dataset: Dataset) -> Iterator[str]:
+def _other_object(dataset: Dataset, *, patient: bool) -> Iterator[str]:
     sop_class = text_of(dataset, "SOPClassUID")
     if sop_class.startswith(PRESENTATION_STATES):
-        yield from _presentation_state(dataset)
+        told = map(Withholding(dataset).of_text, _presentation_state(dataset))  # a label may hold the patient's name
+        yield from _presentation_state(dataset) if patient else told
     elif sop_class.startswith(SECONDARY_CAPTURE):
         yield text_of(dataset, "DerivationDescription") or NO_DERIVATION
         for item in items_of(dataset, "SourceImageSequence"):

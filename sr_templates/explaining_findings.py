@@ -173,6 +173,8 @@ def _shortened(text: str) -> str:
 def _all_algorithms(root: ContentItem) -> Iterator[str]:
     """Every algorithm of a report once, with its parameters."""
     found = {known: None for item in root.walk() for known in _algorithms(item.children)}
+    described = {name for name, parameters in found if parameters}
+    found = {(name, parameters): None for name, parameters in found if parameters or name not in described}
     if found:
         yield ""
         yield "Algorithms:"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sr_templates.codes import ANALYSIS_OUTCOME, OUTCOME
+from sr_templates.codes import ANALYSIS_OUTCOME, OUTCOME, PREDICTED, REGION_MARKED_BY
 from sr_templates.explaining_findings import INDENT, Names
 from sr_templates.reading import ContentItem
 from sr_templates.wording import OUTCOME_WORDS
@@ -57,7 +57,7 @@ def result_lines(root: ContentItem, names: Names) -> Iterator[str]:
         yield f"Result: {_cad_result(root, names)}"
         cautions += _cad_cautions(root)
     elif root.concept_code == MEASUREMENT_REPORT:
-        yield f"Result: {_measured(root, names)}"
+        yield f"Result: {_measured(root, names)}{_predicted(root)}"
         cautions += _measurement_cautions(root)
     yield from (f"CAUTION: {caution}" for caution in cautions)
 
@@ -122,7 +122,24 @@ def _cad_cautions(root: ContentItem) -> Iterator[str]:
 
 
 def _groups(root: ContentItem) -> list[ContentItem]:
-    return [item for item in root.walk() if item.concept_code == _GROUP]
+    """Measurement groups of findings."""
+    return [item for item in root.walk() if item.concept_code == _GROUP and not _is_prediction(item)]
+
+
+def _is_prediction(group: ContentItem) -> bool:
+    """Whether a group is of a region that something is predicted of: it is no finding."""
+    return group.first(REGION_MARKED_BY.value) is not None
+
+
+def _predicted(root: ContentItem) -> str:
+    """How many regions there are that something was to be predicted of, and what was; empty without one."""
+    groups = [item for item in root.walk() if item.concept_code == _GROUP and _is_prediction(item)]
+    if not groups:
+        return ""
+    names = {code.value for code in PREDICTED.values()}
+    values = dict.fromkeys(child.value for group in groups for child in group.children if child.concept_code in names)
+    said = f"{', '.join(values)}; no laboratory results" if values else "nothing predicted"
+    return f"; {len(groups)} region{'' if len(groups) == 1 else 's'} for predictions ({said})"
 
 
 def _outcome(root: ContentItem) -> ContentItem | None:

@@ -1,4 +1,4 @@
-"""Graphic annotations of a presentation state: boxes, their tags and a note (PS3.3 C.10.5), and their layers (C.10.7).
+"""Graphic annotations of a presentation state: outlines, their tags, a note (PS3.3 C.10.5), their layers (C.10.7).
 
 Boxes are in PIXEL units, where 0.0\\0.0 is the outer top left corner of the first pixel and Columns\\Rows the outer
 bottom right corner of the last (PS3.3 table C.10-5, Graphic Annotation Units): as in SCOORD and in
@@ -8,7 +8,8 @@ its layers, graphics and texts are used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from highdicom.color import CIELabColor
@@ -17,19 +18,29 @@ from pydicom import Dataset
 
 from sr_templates.content import text
 from sr_templates.contract import Label, ReportedImage, StudyReport
-from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, UNCLASSIFIED, Rectangle, Rgb
+from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, REGION, UNCLASSIFIED, Rectangle, Rgb
 from sr_templates.evidence import InstanceReference, patient_orientation, valid_number
-from sr_templates.outlines import Point, outline_px
-from sr_templates.wording import NumberedFinding, clipped_box_px, image_name, numbered_findings, tag_words
+from sr_templates.outlines import Point, outline_px, region_box_px, region_outline_px
+from sr_templates.predictions import algorithms_shown, regions_on
+from sr_templates.wording import (
+    NumberedFinding,
+    clipped_box_px,
+    image_name,
+    numbered_findings,
+    tag_prediction_words,
+    tag_words,
+)
 
 RESEARCH_USE_LINE = "AI, research use, not for primary diagnosis"
 
 _NOTE_LAYER = "AI NOTE"
+_REGION_LAYER = "AI REGION"
 # Drawn in this order, so that a malignant box lies over a benign one; one layer each, to be hidden by itself.
 _LAYERS: tuple[tuple[str, str, Rgb], ...] = (
     ("AI BENIGN", "Findings predicted benign", BENIGN),
     ("AI MALIGNANT", "Findings predicted malignant", MALIGNANT),
     ("AI LESION", "Findings that were not classified", UNCLASSIFIED),
+    (_REGION_LAYER, "Regions that predictions are made from", REGION),
     (_NOTE_LAYER, "Image, model and intended use", PLAIN),
 )
 _LAYER_OF_LABEL: dict[Label | None, str] = {"benign": "AI BENIGN", "malignant": "AI MALIGNANT", None: "AI LESION"}
@@ -45,7 +56,7 @@ _CHARACTER_WIDTH = 0.6
 
 
 def graphic_annotations(report: StudyReport, image: ReportedImage, source: InstanceReference) -> list[Dataset]:
-    """Items of the Graphic Annotation Sequence: boxes by frame and layer, then the note on all frames.
+    """Items of the Graphic Annotation Sequence: findings and regions by frame and layer, then the note on all frames.
 
     Parameters
     ----------
@@ -60,24 +71,33 @@ def graphic_annotations(report: StudyReport, image: ReportedImage, source: Insta
     """
     found = [numbered for numbered in numbered_findings(report) if numbered.image is image]
     boxes = [clipped_box_px(image, numbered.finding) for numbered in found]
+    regions = list(_region_outlines(report, image))
+    covered = [*boxes, *(region.box for region in regions)]
     area = (0.0, 0.0, float(valid_number(image.header, "Columns") or 0), float(valid_number(image.header, "Rows") or 0))
     note = _note(report, image)
-    note_place = _corner(note, boxes, area, air_on_the_left=_chest_wall_on_the_right(image))
+    note_place = _corner(note, covered, area, air_on_the_left=_chest_wall_on_the_right(image))
     taken: dict[int | None, list[Rectangle]] = {}
-    drawings: dict[tuple[int | None, str], list[tuple[GraphicObject, TextObject]]] = {}
+    drawings: dict[tuple[int | None, str], list[tuple[GraphicObject, TextObject | None]]] = {}
     for numbered, box in zip(found, boxes, strict=True):
-        frame, tag = _frame(image, numbered), _tag(numbered, len(found))
-        others = taken.setdefault(frame, [note_place, *boxes])
+        frame, tag = _frame(image, numbered.finding.frame_number), _tag(numbered, len(found))
+        others = taken.setdefault(frame, [note_place, *covered])
         place = _beside(box, _size(tag, area), others, area)
         if place is not None:
             others.append(place)
         drawn = (_outline(numbered, outline_px(image, numbered.finding)), _tag_text(tag, box, place))
         drawings.setdefault((frame, _LAYER_OF_LABEL[numbered.finding.label]), []).append(drawn)
+    for region in regions:
+        others = taken.setdefault(region.frame, [note_place, *covered])
+        place = _beside(region.box, _size(region.tag, area), others, area) if region.tag else None
+        if place is not None:
+            others.append(place)
+        tag_text = _tag_text(region.tag, region.box, place) if region.tag else None
+        drawings.setdefault((region.frame, _REGION_LAYER), []).append((region.outline, tag_text))
     items = []
     for (frame, layer), drawn_together in drawings.items():
         item = _annotation(source, layer, frame)
         item.GraphicObjectSequence = [outline for outline, _ in drawn_together]
-        item.TextObjectSequence = [tag_text for _, tag_text in drawn_together]
+        item.TextObjectSequence = [tag_text for _, tag_text in drawn_together if tag_text is not None]
         items.append(item)
     item = _annotation(source, _NOTE_LAYER, None)
     item.TextObjectSequence = [_note_text(note, note_place, area)]
@@ -106,9 +126,36 @@ def _annotation(source: InstanceReference, layer: str, frame: int | None) -> Dat
     return item
 
 
-def _frame(image: ReportedImage, numbered: NumberedFinding) -> int | None:
-    """Frame of a finding; None, which is the whole image, for one that the image does not have."""
-    frame = numbered.finding.frame_number
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RegionOutline:
+    """One outline of a region; only its first has a tag."""
+
+    outline: GraphicObject
+    box: Rectangle
+    frame: int | None
+    tag: str
+
+
+def _region_outlines(report: StudyReport, image: ReportedImage) -> Iterator[_RegionOutline]:
+    for lesion, placed in regions_on(report, image):
+        named = f'{lesion.name} "{placed.label}"'
+        for part, polygon in enumerate(placed.region.polygons_px):
+            yield _RegionOutline(
+                outline=GraphicObject(
+                    graphic_type="POLYLINE",
+                    graphic_data=np.array(region_outline_px(image, polygon), dtype=np.float32),
+                    units="PIXEL",
+                    tracking_id=named,
+                    tracking_uid=placed.tracking_uids[part],
+                ),
+                box=region_box_px(image, polygon),
+                frame=_frame(image, placed.region.frame_number),
+                tag="" if part else f"{named}: {tag_prediction_words(lesion)}",
+            )
+
+
+def _frame(image: ReportedImage, frame: int | None) -> int | None:
+    """Frame of a mark; None, which is the whole image, for one that the image does not have."""
     count = valid_number(image.header, "NumberOfFrames") or 1
     return frame if frame is not None and count > 1 and 1 <= frame <= count else None
 
@@ -139,7 +186,7 @@ def _tag_text(tag: str, box: Rectangle, place: Rectangle | None) -> TextObject:
 def _note(report: StudyReport, image: ReportedImage) -> list[str]:
     """Which image, what for, and by which weights."""
     lines = [image_name(image), RESEARCH_USE_LINE]
-    for algorithm in report.algorithms:
+    for algorithm in algorithms_shown(report, image):
         weights = algorithm.weights_sha256
         lines.append(
             f"{algorithm.name} {algorithm.version}, "

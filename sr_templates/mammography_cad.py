@@ -1,8 +1,9 @@
 """Mammography CAD SR: TID 4000 and TID 4001 (PS3.16, "Mammography CAD SR IOD Templates").
 
 One function a template, here and in the ``cad_`` modules. TID 4000 may not be extended, so what it has no place for
-(outcome in words, weights, thresholds) stands where TID 4002 and TID 4019 allow text: under the summary, and as
-algorithm parameters.
+(outcome in words, predictions of a lesion, weights, thresholds) stands where TID 4002 and TID 4019 allow text: under
+the summary, and as algorithm parameters. What is said in codes is of the images alone: the status of a model that
+predicts of lesions is no part of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sr_templates.cad_composite import breast_composites, tid_4004
 from sr_templates.cad_findings import tid_4003, tid_4006
 from sr_templates.cad_library import ImageLibrary, tid_4020
 from sr_templates.cad_performed import extent, tid_4015, tid_4016
-from sr_templates.content import code_item, container, text_item
+from sr_templates.content import code_item, container, written_item
 from sr_templates.contract import ResultObject, ResultVariant, StudyReport
 from sr_templates.document import RESEARCH_USE, ReportDocument, finish
 from sr_templates.wording import NumberedFinding, numbered_findings, study_sentences
@@ -80,10 +81,10 @@ def tid_4001(report: StudyReport, library: ImageLibrary) -> Dataset:
     found = numbered_findings(report)
     summary = codes.FINDINGS_SUMMARY[extent(report, library, has_findings=bool(found)), bool(found)]
     words = "\n".join((RESEARCH_USE, *study_sentences(report)))
-    children = [text_item("HAS PROPERTIES", codes.IMPRESSION_DESCRIPTION, words)]
-    for algorithm in report.algorithms:
+    children = [written_item("HAS PROPERTIES", codes.IMPRESSION_DESCRIPTION, words)]
+    for algorithm in report.image_algorithms:
         children += tid_4019("HAS PROPERTIES", algorithm)
-    if not report.algorithms:
+    if not report.image_algorithms:
         children += pipeline_tid_4019("HAS PROPERTIES", report)
     children += impressions(report, library, found)
     return code_item("CONTAINS", codes.PROCESSING_AND_FINDINGS_SUMMARY, summary, children)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import ImageDraw
 
@@ -51,12 +52,15 @@ class Mark:
     ----------
     polygon_px : tuple of (x, y)
         Outline within the box, closed by its first point, which is not repeated; empty: the box is drawn.
+    dashed : bool
+        The line is broken: what is marked is no finding of the analysis.
     """
 
     box_px: Rectangle
     tags: tuple[str, ...]
     color: Rgb
     polygon_px: tuple[Point, ...] = ()
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,8 @@ class PlacedMark:
         Line from a distant tag to its box.
     polygon_px : tuple of (x, y)
         Outline to be drawn in place of the box.
+    dashed : bool
+        Draw it as a broken line.
     """
 
     inside_px: Rectangle
@@ -84,6 +90,7 @@ class PlacedMark:
     tag_px: Rectangle | None
     leader_px: Segment | None
     polygon_px: tuple[Point, ...] = ()
+    dashed: bool = False
 
 
 def line_width_px(font_px: int) -> int:
@@ -128,6 +135,7 @@ def place_marks(
                 tag_px=place,
                 leader_px=leader,
                 polygon_px=tuple(placement.point_to_picture(point) for point in mark.polygon_px),
+                dashed=mark.dashed,
             )
         )
     return tuple(reversed(placed))
@@ -139,7 +147,10 @@ def draw_marks(draw: ImageDraw.ImageDraw, placed: Sequence[PlacedMark], font_px:
         if mark.leader_px is not None:
             draw.line(mark.leader_px, fill=mark.color, width=max(1, font_px // 16))
     for mark in placed:
-        if mark.polygon_px:
+        if mark.polygon_px and mark.dashed:
+            for dash in _dashes(mark.polygon_px, length_px=0.7 * font_px):
+                draw.line(dash, fill=mark.color, width=line_width_px(font_px), joint="curve")
+        elif mark.polygon_px:
             # the ends meet half way along an edge, so that the corner at the first point is drawn like the others
             draw.line(_closed(mark.polygon_px), fill=mark.color, width=line_width_px(font_px), joint="curve")
         else:
@@ -156,6 +167,28 @@ def _closed(polygon_px: tuple[Point, ...]) -> list[Point]:
     (x0, y0), (x1, y1) = polygon_px[0], polygon_px[-1]
     middle = (x0 + x1) / 2, (y0 + y1) / 2
     return [middle, *polygon_px, middle]
+
+
+def _dashes(polygon_px: Sequence[Point], *, length_px: float) -> Iterator[list[Point]]:
+    """Pieces of a closed outline, as long as the gaps between them, around its corners without a break."""
+    points = [*polygon_px, polygon_px[0]]
+    sides = list(pairwise(points))
+    around = sum(math.dist(a, b) for a, b in sides)
+    length = around / max(2 * round(around / length_px / 2), 2)  # an even number, so that the last gap is whole
+    piece, drawn, left = [points[0]], True, length
+    for a, b in sides:
+        side = math.dist(a, b)
+        at = 0.0
+        while side - at > left:
+            at += left
+            corner = a[0] + (b[0] - a[0]) * at / side, a[1] + (b[1] - a[1]) * at / side
+            if drawn:
+                yield [*piece, corner]
+            piece, drawn, left = [corner], not drawn, length
+        left -= side - at
+        piece.append(b)
+    if drawn and len(piece) > 1:
+        yield piece
 
 
 def _place_tag(

@@ -23,6 +23,7 @@ from sr_templates.content import (
     text_item,
     time_item,
     uid_item,
+    written_item,
 )
 from sr_templates.contract import ReportedFinding, ReportedImage, ResultObject, ResultVariant, StudyReport
 from sr_templates.document import RESEARCH_USE, ReportDocument, finish
@@ -36,6 +37,7 @@ from sr_templates.evidence import (
 )
 from sr_templates.identity import algorithm_parameters, device_uid
 from sr_templates.outlines import outline_px
+from sr_templates.prediction_groups import prediction_groups
 from sr_templates.wording import NumberedFinding, numbered_findings, study_sentences
 
 SERIES_NUMBER = 9002
@@ -62,7 +64,8 @@ def make_measurement_report(report: StudyReport, variant: ResultVariant) -> tupl
     Raises
     ------
     ValueError
-        A finding lies outside of its image, or its image cannot be referred to.
+        A finding or a region lies outside of its image, or its image cannot be referred to; or a prediction has no code
+        (`predictions.predicted_lesions`).
     """
     document = ReportDocument(
         report,
@@ -78,7 +81,7 @@ def make_measurement_report(report: StudyReport, variant: ResultVariant) -> tupl
 def tid_1500(report: StudyReport) -> Dataset:
     """TID 1500 Measurement Report."""
     library = list(tid_1600(report))
-    groups = [tid_1410(report, numbered) for numbered in numbered_findings(report)]
+    groups = [*(tid_1410(report, numbered) for numbered in numbered_findings(report)), *prediction_groups(report)]
     children = [
         code_item("HAS CONCEPT MOD", codes.LANGUAGE, codes.ENGLISH),
         *tid_1004(report),
@@ -216,7 +219,7 @@ def qualitative_evaluations(report: StudyReport) -> Iterator[Dataset]:
         yield code_item("CONTAINS", name, codes.BREAST_STATUS[breast.status])
     yield text_item("CONTAINS", codes.COMMENT, RESEARCH_USE)
     for sentence in study_sentences(report):
-        yield text_item("CONTAINS", codes.COMMENT, sentence)
+        yield written_item("CONTAINS", codes.COMMENT, sentence)
     for algorithm in report.algorithms:
         words = f"{algorithm.name} {algorithm.version}: {'; '.join(algorithm_parameters(algorithm))}"
         yield text_item("CONTAINS", codes.COMMENT, words)

@@ -1,4 +1,4 @@
-"""Grayscale Softcopy Presentation State with the boxes of an image's findings (PS3.3 A.33.1).
+"""Grayscale Softcopy Presentation State with an image's findings and regions of predictions (PS3.3 A.33.1).
 
 For viewers that draw nothing else. The image is to look as it does without the state, which `softcopy_greyscale` sees
 to; the marks are `graphic_annotations`. Highdicom's own document class copies the patient from decoded headers.
@@ -16,6 +16,7 @@ from sr_templates.contract import ReportedImage, ResultObject, ResultVariant, St
 from sr_templates.document import ResultDocument, finish
 from sr_templates.evidence import InstanceReference, pixel_spacing_mm, reference, valid_number, value_text
 from sr_templates.graphic_annotations import graphic_annotations, graphic_layers
+from sr_templates.predictions import regions_on
 from sr_templates.softcopy_greyscale import is_greyscale, modality_lut, presentation_lut_shape, voi_transformations
 from sr_templates.wording import image_name
 
@@ -26,9 +27,9 @@ CONTENT_LABEL = "AI FINDINGS"
 
 
 def make_presentation_states(report: StudyReport, variant: ResultVariant) -> tuple[ResultObject, ...]:
-    """Make one presentation state for each image with a finding.
+    """Make one presentation state for each image with a finding or with a region that a prediction is made from.
 
-    An image without findings has none: there would be nothing to present, and the structured reports and captures say
+    An image without either has none: there would be nothing to present, and the structured reports and captures say
     whether it was analysed.
 
     Returns
@@ -56,7 +57,8 @@ def _presentable(report: StudyReport) -> Iterator[tuple[ReportedImage, InstanceR
     for image in report.images:
         header, source = image.header, reference(image.header)
         sized = valid_number(header, "Rows") and valid_number(header, "Columns")
-        if image.findings and sized and source is not None and is_greyscale(header):
+        marked = image.findings or any(regions_on(report, image))
+        if marked and sized and source is not None and is_greyscale(header):
             if source.sop_instance_uid not in told:
                 yield image, source
             told.add(source.sop_instance_uid)

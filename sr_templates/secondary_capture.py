@@ -18,6 +18,8 @@ from sr_templates.capture_words import (
     finding_lines,
     marks_of,
     outcome_color,
+    prediction_lines,
+    region_marks_of,
     revision_line,
     second_opinion_words,
     study_date_words,
@@ -29,6 +31,7 @@ from sr_templates.drawing import WARNING, Line
 from sr_templates.evidence import patient_orientation, reference, valid_number, value_text
 from sr_templates.heatmap_layout import Words
 from sr_templates.heatmap_picture import HeatmapPicture, render
+from sr_templates.predictions import algorithms_shown, predicted_lesions, regions_on
 from sr_templates.scales import PixelSize, pixel_size
 from sr_templates.wording import image_name, malignancy_words, numbered_findings, result_sentence
 
@@ -89,7 +92,8 @@ class Heatmap(Capture):
         *,
         instance_number: int,
     ) -> None:
-        names = ", ".join(f"{a.name} {a.version}" for a in report.algorithms) or "no algorithm"
+        shown = algorithms_shown(report, image)
+        names = ", ".join(f"{a.name} {a.version}" for a in shown) or "no algorithm"
         super().__init__(
             report,
             variant,
@@ -120,7 +124,10 @@ def draw_result(report: StudyReport, image: ReportedImage, *, max_side_px: int) 
     return render(
         image.display,
         activation=image.activation,
-        marks=marks_of(image, found, full_tags=len(found) <= _TAGGED_IN_FULL),
+        marks=(
+            *region_marks_of(report, image, full_tags=len(found) <= _TAGGED_IN_FULL),
+            *marks_of(image, found, full_tags=len(found) <= _TAGGED_IN_FULL),
+        ),
         words=heatmap_words(report, image),
         pixel_size=_pixel_size(image),
         max_side_px=max_side_px,
@@ -137,9 +144,11 @@ def _pixel_size(image: ReportedImage) -> PixelSize | None:
 def heatmap_words(report: StudyReport, image: ReportedImage) -> Words:
     """All that the picture of one image says."""
     found = [numbered for numbered in numbered_findings(report) if numbered.image is image]
+    lesions = dict.fromkeys(lesion.number for lesion, _ in regions_on(report, image))
     details = [
         *finding_lines(found, listed=_LISTED_FINDINGS),
-        *apart(algorithm_lines(report)),
+        *apart(prediction_lines(lesion for lesion in predicted_lesions(report) if lesion.number in lesions)),
+        *apart(algorithm_lines(report, image)),
         analysis_line(report),
     ]
     return Words(above=tuple(_lines_above(report, image)), details=tuple(details), bottom=(BANNER,))

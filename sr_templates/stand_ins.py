@@ -12,6 +12,7 @@ from typing import Final
 
 from sr_templates.contract import ResultKind, ResultObject, ResultVariant, StudyReport
 from sr_templates.evidence import value_text
+from sr_templates.predictions import regions_on
 from sr_templates.summary_capture import make_summary_capture
 
 OF_THE_STUDY: Final[frozenset[ResultKind]] = frozenset({"cad_sr", "measurement_sr", "summary"})
@@ -57,7 +58,8 @@ def _leaves_in_silence(report: StudyReport, delivered: Sequence[ResultObject]) -
     if any(item.kind in OF_THE_STUDY for item in delivered):
         return False
     shown = {item.referenced_sop_instance_uid for item in delivered}
-    silent = (image for image in report.images if image.outcome != "analysed")
+    # of an image with a region somebody waits for predictions, or for the reason why there are none
+    silent = (image for image in report.images if image.outcome != "analysed" or any(regions_on(report, image)))
     return any(value_text(image.header, "SOPInstanceUID") not in shown for image in silent)
 
 

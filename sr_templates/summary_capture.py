@@ -16,6 +16,8 @@ from sr_templates.capture_words import (
     findings_color,
     marks_of,
     outcome_color,
+    prediction_lines,
+    region_marks_of,
     revision_line,
     second_opinion_words,
     study_date_words,
@@ -33,6 +35,8 @@ from sr_templates.document import finish
 from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line, Rgb
 from sr_templates.evidence import value_text
 from sr_templates.mammograms import is_mammogram
+from sr_templates.marks import Mark
+from sr_templates.predictions import algorithms_shown, predicted_lesions, region_objects
 from sr_templates.summary_picture import Sheet, SummaryPicture, Thumbnail, render_summary
 from sr_templates.wording import (
     LABEL_WORDS,
@@ -78,7 +82,8 @@ def make_summary_capture(report: StudyReport, variant: ResultVariant) -> tuple[R
         Exactly one.
     """
     picture = draw_summary(report, max_side_px=variant.max_side_px)
-    names = ", ".join(f"{a.name} {a.version}" for a in report.algorithms) or "no algorithm"
+    shown = algorithms_shown(report, *report.images)
+    names = ", ".join(f"{a.name} {a.version}" for a in shown) or "no algorithm"
     document = Capture(
         report,
         variant,
@@ -166,15 +171,21 @@ def _thumbnail(report: StudyReport, image: ReportedImage, found: Sequence[Number
             inside = (Line(text=why, color=WARNING),)
             caption = Line(text=f"{name}: {OUTCOME_WORDS[image.outcome]}", color=WARNING)
             return Thumbnail(display=None, inside=inside, caption=(caption,))
-        return Thumbnail(display=image.display, caption=(Line(text=f"{name}: {why}", color=WARNING),))
+        marks = region_marks_of(report, image, full_tags=False)
+        return Thumbnail(display=image.display, marks=marks, caption=(Line(text=f"{name}: {why}", color=WARNING),))
     words = f"{name}: {count_words(len(of_image), 'finding')}" if of_image else f"{name}: no {report.target} found"
     words += malignancy_words(image, "cancer")
     return Thumbnail(
         display=image.display,
-        marks=marks_of(image, of_image, full_tags=False) if image.display is not None else (),
+        marks=_marks(report, image, of_image) if image.display is not None else (),
         inside=(Line(text="analysed; its picture is not available", color=QUIET),),
         caption=(Line(text=words, color=color),),
     )
+
+
+def _marks(report: StudyReport, image: ReportedImage, of_image: Sequence[NumberedFinding]) -> tuple[Mark, ...]:
+    regions = region_marks_of(report, image, full_tags=False)
+    return (*regions, *marks_of(image, of_image, full_tags=False))
 
 
 def _missing(report: StudyReport, side: str, view: str) -> Thumbnail:
@@ -219,8 +230,10 @@ def _panel(report: StudyReport, found: Sequence[NumberedFinding], left_out: int)
     if left_out:
         yield from apart(iter([Line(text=f"and {count_words(left_out, 'more image')}, not shown here", color=WARNING)]))
     yield from apart(finding_lines(found, listed=_LISTED_FINDINGS, named=True))
+    for lesion in predicted_lesions(report):
+        yield from apart(prediction_lines([lesion], full=False))
     yield from apart(_opinion_lines(report))
-    yield from apart(algorithm_lines(report))
+    yield from apart(algorithm_lines(report, *report.images))
     yield analysis_line(report)
 
 
@@ -251,7 +264,10 @@ def _not_analysed_lines(report: StudyReport) -> Iterator[Line]:
     for image in report.images:
         if image.reason or image.outcome != "analysed":
             by_reason.setdefault(result_sentence(image.outcome, image.reason), []).append(image_name(image))
+    marked = region_objects(report)
     for header, reason in report.other_instances:
+        if value_text(header, "SOPInstanceUID") in marked:
+            continue
         name = f"{value_text(header, 'Modality')} object".strip()
         by_reason.setdefault(result_sentence("not_analysed", reason), []).append(name)
     for sentence, names in by_reason.items():

@@ -8,9 +8,28 @@ from dataclasses import dataclass
 
 from pydicom.uid import UID
 
-from sr_templates.contract import Label, Outcome, ReportedBreast, ReportedFinding, ReportedImage, StudyReport
+from sr_templates import codes
+from sr_templates.content import text
+from sr_templates.contract import (
+    Label,
+    Outcome,
+    ReportedAlgorithm,
+    ReportedBreast,
+    ReportedFinding,
+    ReportedImage,
+    ReportedPrediction,
+    StudyReport,
+)
 from sr_templates.evidence import valid_number, value_text
 from sr_templates.identity import result_uid
+from sr_templates.predictions import (
+    PlacedRegion,
+    PredictedLesion,
+    predicted_lesions,
+    probability_codes,
+    region_objects,
+    value_code,
+)
 
 OUTCOME_WORDS: dict[Outcome, str] = {
     "analysed": "Analysed",
@@ -23,6 +42,7 @@ STATUS_WORDS = {
     "no_calcification": "no calcification detected",
     "not_analysed": "not analysed",
 }
+REGIONS_TAKEN = "a radiologist's regions were taken from it"
 SIDE_WORDS = {"L": "Left", "R": "Right"}
 LABEL_WORDS: dict[Label | None, str] = {
     "benign": "predicted benign",
@@ -97,7 +117,7 @@ def image_sentence(report: StudyReport, image: ReportedImage) -> str:
         sentence += f", {count} {report.target} finding{'' if count == 1 else 's'}"
     sentence += malignancy_words(image, "probability of malignancy of the image")
     if image.second_opinion is not None:
-        classifiers = [algorithm.name for algorithm in report.algorithms if algorithm.task == "classification"]
+        classifiers = [algorithm.name for algorithm in report.image_algorithms if algorithm.task == "classification"]
         sentence += f", second opinion ({', '.join((*classifiers, 'whole image'))}): "
         sentence += f"malignant {100 * image.second_opinion:.1f} %; it decides nothing"
     return f"{sentence} [{value_text(image.header, 'SOPInstanceUID')}]"
@@ -119,13 +139,16 @@ def tag_words(numbered: NumberedFinding) -> str:
     malignancy = numbered.finding.malignancy
     if malignancy is None:
         return f"{numbered.number} {LABEL_WORDS[None]}"
-    if 0.0 < malignancy < 0.01:
-        percent = "under 1"
-    elif 0.99 < malignancy < 1.0:
-        percent = "over 99"
-    else:
-        percent = f"{100 * malignancy:.0f}"
-    return f"{numbered.number} {numbered.finding.label}, cancer {percent} %"
+    return f"{numbered.number} {numbered.finding.label}, cancer {percent_words(malignancy)}"
+
+
+def percent_words(probability: float) -> str:
+    """Whole per cent, e.g. ``"62 %"``; never rounded to none or to all."""
+    if 0.0 < probability < 0.01:
+        return "under 1 %"
+    if 0.99 < probability < 1.0:
+        return "over 99 %"
+    return f"{100 * probability:.0f} %"
 
 
 def size_words(finding: ReportedFinding) -> str:
@@ -144,16 +167,110 @@ def revision_sentence(report: StudyReport) -> str | None:
 
 
 def study_sentences(report: StudyReport) -> Iterator[str]:
-    """All that the report says in words: study, revision, breasts, images, other instances."""
-    yield result_sentence(report.outcome, report.reason)
+    """All that the report says in words: study, revision, breasts, images, predictions, other instances.
+
+    Own words are ASCII (`content.text`); only what a radiologist called a region may have any letters.
+    """
+    yield text(result_sentence(report.outcome, report.reason))
     revision = revision_sentence(report)
     if revision is not None:
-        yield revision
-    yield from (breast_sentence(breast) for breast in report.breasts)
-    yield from (image_sentence(report, image) for image in report.images)
+        yield text(revision)
+    yield from (text(breast_sentence(breast)) for breast in report.breasts)
+    yield from (text(image_sentence(report, image)) for image in report.images)
+    for lesion in predicted_lesions(report):
+        yield from lesion_sentences(lesion)
+    marked = region_objects(report)
     for header, reason in report.other_instances:
-        modality = value_text(header, "Modality")
-        yield f"{modality or 'Instance'}: NOT ANALYSED: {reason} [{value_text(header, 'SOPInstanceUID')}]"
+        uid = value_text(header, "SOPInstanceUID")
+        said = REGIONS_TAKEN if uid in marked else result_sentence("not_analysed", reason)
+        yield text(f"{value_text(header, 'Modality') or 'Instance'}: {said} [{uid}]")
+
+
+def lesion_sentences(lesion: PredictedLesion) -> Iterator[str]:
+    """Sentences on one lesion: where it is marked and by whom, each prediction, and the reasons for the others."""
+    where = lesion_words(lesion)
+    if lesion.regions:
+        yield f"{lesion.name}: {where}, {marked_words(lesion)}"
+    for prediction, algorithm in lesion.attempted:
+        words = f"{lesion.name}: {prediction_words(prediction)} ({algorithm_words(algorithm)}, {where})"
+        yield f"{words}; no laboratory result"
+    yield from (f"{lesion.name}: {where}: {words}" for words in left_out_words(lesion))
+
+
+def lesion_words(lesion: PredictedLesion) -> str:
+    """Where a lesion is and what it is called, e.g. ``'left breast, CC and MLO, region "lesion 1"'``."""
+    side = f"{SIDE_WORDS[lesion.laterality].lower()} breast" if lesion.laterality else "side not known"
+    if not lesion.regions:
+        return f"{side}, no region"
+    labels = [f'"{label}"' for label in dict.fromkeys(placed.label for placed in lesion.regions)]
+    called = f"region{'s' if len(labels) > 1 else ''} {' and '.join(labels)}"
+    return f"{side}, {' and '.join(dict.fromkeys(map(view_words, lesion.regions)))}, {called}"
+
+
+def view_words(placed: PlacedRegion) -> str:
+    """The view of a region, e.g. ``"CC"``, of ultrasound the name of the image; with the frame of several."""
+    frame = f" frame {placed.region.frame_number}" if placed.region.frame_number is not None else ""
+    return text(f"{placed.image.view or image_name(placed.image)}{frame}")
+
+
+def marked_words(lesion: PredictedLesion) -> str:
+    """Who marked the regions of a lesion that has some, and in which objects."""
+    sources = dict.fromkeys(placed.region.source for placed in lesion.regions)
+    objects = dict.fromkeys(uid for placed in lesion.regions if (uid := placed.region.object_uid))
+    words = f"marked by {' and '.join(f'a {source}' for source in sources)}"
+    return text(words + (f" [{', '.join(objects)}]" if objects else ""))
+
+
+def prediction_words(prediction: ReportedPrediction) -> str:
+    """A prediction with its probability, e.g. ``"Predicted ER-negative, probability of ER-positive 12.5 %"``."""
+    of_value = codes.PREDICTED_PROBABILITY[prediction.name].get(prediction.value or "")
+    words = [value_code(prediction).meaning]
+    for code, probability in probability_codes(prediction):
+        what = "probability" if code == of_value else code.meaning.removeprefix("Predicted ")
+        if code == of_value or of_value is None:
+            words.append(f"{what} {_finer_percent_words(probability)}")
+    return text(", ".join(words))
+
+
+def tag_prediction_words(lesion: PredictedLesion) -> str:
+    """What stands beside a region, e.g. ``"predicted ER-positive 81 %, and 1 more"``: the first prediction.
+
+    The per cent are those of the class that is named.
+    """
+    if not lesion.attempted:
+        return "no prediction"
+    prediction, _ = lesion.attempted[0]
+    words = value_code(prediction).meaning.replace("Predicted", "predicted")
+    probability = prediction.probability or 0.0
+    stated = codes.PREDICTED_PROBABILITY[prediction.name]
+    words += f" {percent_words(probability if prediction.value in stated else 1.0 - probability)}"
+    more = len(lesion.attempted) - 1
+    return f"{words}, and {more} more" if more else words
+
+
+def algorithm_words(algorithm: ReportedAlgorithm) -> str:
+    """Name and version of a model, and the first digits of the hash of its weights."""
+    digest = algorithm.weights_sha256
+    return text(f"{algorithm.name} {algorithm.version}" + (f"+{digest[:8]}" if digest else ""))
+
+
+def left_out_words(lesion: PredictedLesion) -> Iterator[str]:
+    """Why predictions lack, each reason once with its models, e.g. ``"not attempted: no weights installed (a, b)"``."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for prediction, algorithm in lesion.left_out:
+        reason = prediction.reason.removesuffix(f"({algorithm.name})").rstrip()
+        by_reason.setdefault(reason, {})[algorithm.name] = None
+    for reason, names in by_reason.items():
+        yield text(f"{reason} ({', '.join(names)})")
+
+
+def _finer_percent_words(probability: float) -> str:
+    """Per cent with a decimal; never rounded to none or to all."""
+    if 0.0 < probability < 0.001:
+        return "under 0.1 %"
+    if 0.999 < probability < 1.0:
+        return "over 99.9 %"
+    return f"{100 * probability:.1f} %"
 
 
 def clipped_box_px(image: ReportedImage, finding: ReportedFinding) -> tuple[float, float, float, float]:

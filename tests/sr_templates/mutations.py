@@ -10,7 +10,7 @@ from typing import Literal
 from pydicom import Dataset
 
 from sr_templates.contract import ResultKind
-from tests.sr_templates.tree_checks import below, code, concept, walk
+from tests.sr_templates.tree_checks import PREDICTIONS, PROBABILITIES, below, code, concept, row, walk
 
 Catcher = Literal["own", "pixelmed", "dciodvfy"]
 Break = Callable[[Dataset, Random], object]
@@ -18,21 +18,22 @@ Break = Callable[[Dataset, Random], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """One way to break an object of a kind."""
+    """One way to break an object of a kind; `report` is the function of `conftest` that it is made from."""
 
     name: str
     kind: ResultKind
     catcher: Catcher
     break_it: Break
+    report: str
 
 
 MUTATIONS: list[Mutation] = []
 
 
-def mutation(kind: ResultKind, catcher: Catcher) -> Callable[[Break], Break]:
+def mutation(kind: ResultKind, catcher: Catcher, report: str = "revision") -> Callable[[Break], Break]:
     def register(function: Break) -> Break:
         name = function.__name__.replace("_", " ")
-        MUTATIONS.append(Mutation(name=name, kind=kind, catcher=catcher, break_it=function))
+        MUTATIONS.append(Mutation(name=name, kind=kind, catcher=catcher, break_it=function, report=report))
         return function
 
     return register
@@ -246,6 +247,69 @@ def probability_in_millimetres(root: Dataset, random: Random) -> None:
 @mutation("measurement_sr", "own")
 def probability_of_the_other_report_differs(root: Dataset, random: Random) -> None:
     some(root, random, "111047").MeasuredValueSequence[0].NumericValue = "12"
+
+
+# -- predictions -------------------------------------------------------------------------------------------------------
+
+
+def predicted(root: Dataset, random: Random) -> Dataset:
+    """One of the groups with predictions."""
+    return random.choice([item for item in walk(root) if row(item) == "prediction group" and below(item, *PREDICTIONS)])
+
+
+@mutation("measurement_sr", "own", "predictions")
+def predicted_class_of_another_outcome(root: Dataset, random: Random) -> None:
+    random.choice(below(predicted(root, random), *PREDICTIONS)).ConceptCodeSequence[0].CodeValue = "NODE_POSITIVE"
+
+
+@mutation("measurement_sr", "own", "predictions")
+def predicted_subtype_is_not_the_likeliest(root: Dataset, random: Random) -> None:
+    item = below(predicted(root, random), "PRED_SUBTYPE")[0]
+    item.ConceptCodeSequence[0].CodeValue = random.choice(["SUB_LUMINAL_B", "SUB_TN"])
+
+
+@mutation("measurement_sr", "own", "predictions")
+def predicted_otherwise_in_the_other_view(root: Dataset, random: Random) -> None:
+    item = below(predicted(root, random), "PRED_ER")[0]
+    item.ConceptCodeSequence[0].CodeValue = "ER_NEGATIVE"
+
+
+@mutation("measurement_sr", "own", "predictions")
+def prediction_by_nobody(root: Dataset, random: Random) -> None:
+    without(random.choice(below(predicted(root, random), *PREDICTIONS)), "111001")
+
+
+@mutation("measurement_sr", "own", "predictions")
+def prediction_without_its_probability(root: Dataset, random: Random) -> None:
+    without(predicted(root, random), *random.choice([("PROB_ER_POS",), ("PROB_SUB_TN",), tuple(PROBABILITIES)]))
+
+
+@mutation("measurement_sr", "own", "predictions")
+def prediction_without_a_region(root: Dataset, random: Random) -> None:
+    without(predicted(root, random), "111030")
+
+
+@mutation("measurement_sr", "own", "predictions")
+def reason_for_no_prediction_lost(root: Dataset, random: Random) -> None:
+    groups = [item for item in walk(root) if row(item) == "prediction group" and not below(item, *PREDICTIONS)]
+    group = random.choice(groups)
+    group.ContentSequence = list(group.ContentSequence)[:-1]
+
+
+@mutation("measurement_sr", "own", "predictions")
+def radiologists_report_is_no_evidence(root: Dataset, random: Random) -> None:
+    study = root.CurrentRequestedProcedureEvidenceSequence[0]
+    classes = "1.2.840.10008.5.1.4.1.1.88.34"
+    for series in study.ReferencedSeriesSequence:
+        kept = [item for item in series.ReferencedSOPSequence if item.ReferencedSOPClassUID != classes]
+        series.ReferencedSOPSequence = kept
+
+
+@mutation("presentation_state", "own", "predictions")
+def region_outside_of_the_image(root: Dataset, random: Random) -> None:
+    (layer,) = [item for item in root.GraphicAnnotationSequence if item.GraphicLayer == "AI REGION"]
+    graphic = random.choice(list(layer.GraphicObjectSequence))
+    graphic.GraphicData = [value + 400 for value in graphic.GraphicData]
 
 
 # -- headers -----------------------------------------------------------------------------------------------------------

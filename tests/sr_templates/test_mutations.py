@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import get_args
@@ -31,6 +32,17 @@ def report() -> StudyReport:
 @pytest.fixture(scope="module")
 def objects(report: StudyReport) -> tuple[ResultObject, ...]:
     return make_objects(report, plain_variants(*get_args(ResultKind)))
+
+
+Whole = Mapping[str, tuple[StudyReport, tuple[ResultObject, ...]]]
+
+
+@pytest.fixture(scope="module")
+def whole(report: StudyReport, objects: tuple[ResultObject, ...]) -> Whole:
+    """What is broken: reports by the name of their function, and their objects."""
+    predictions = conftest.predictions()
+    made = make_objects(predictions, plain_variants("measurement_sr", "presentation_state"))
+    return {"revision": (report, objects), "predictions": (predictions, made)}
 
 
 def headers(report: StudyReport) -> list[Dataset]:
@@ -90,9 +102,8 @@ def test_every_form_has_no_problem(variant: ResultVariant, report: StudyReport) 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("mutation", OWN, ids=lambda mutation: mutation.name)
-def test_own_checks_notice(
-    mutation: Mutation, seed: int, report: StudyReport, objects: tuple[ResultObject, ...]
-) -> None:
+def test_own_checks_notice(mutation: Mutation, seed: int, whole: Whole) -> None:
+    report, objects = whole[mutation.report]
     place, content = broken(mutation, objects, seed)
     files = [item.content for item in objects]
     assert problems([*files[:place], content, *files[place + 1 :]], headers(report))

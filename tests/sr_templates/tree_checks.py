@@ -21,6 +21,7 @@ PROPERTIES = (
     ("111008", PROP),
     ("111038", PROP),
 )
+BY = (("111001", MOD), ("111003", MOD), ("111002", MOD))
 LIBRARY_ENTRY = ("111027", "111031", "111044", "111043", "111060", "111061", "111018", "111019", "111026", "111066")
 
 # Children of a concept, in the order of the template's rows, each with its relationship
@@ -79,11 +80,25 @@ ROWS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("42798000", CON),
         ("111038", CON),
     ),
-    "111047": (("111001", MOD), ("111003", MOD), ("111002", MOD)),  # TID 1419
+    "111047": BY,  # TID 1419
+    "prediction group": (  # TID 1410
+        ("112039", OBS),
+        ("112040", OBS),
+        ("121071", CON),
+        ("111030", CON),
+        ("363698007", MOD),
+        ("probability", CON),
+        ("REGION_MARKED_BY", CON),
+        ("prediction", CON),
+        ("121106", CON),
+    ),
+    "prediction": BY,
+    "probability": BY,
     "111030": (("260753009", "SELECTED FROM"),),
     "363698007": (("272741003", MOD),),
 }
 REPEATED = frozenset({"111002", "111059", "111015", "111034", "reference", "111001", "111003", "111022", "111004"})
+REPEATED |= {"prediction", "probability", "121106"}
 REPEATED_BELOW = {"126200": {"260753009"}, "126010": {"125007"}, "111031": {"111032"}}
 MANDATORY: Mapping[str, frozenset[str]] = {
     "111036": frozenset({"121049", "111028", "111017", "111064", "111065"}),
@@ -94,7 +109,20 @@ MANDATORY: Mapping[str, frozenset[str]] = {
     "111004": frozenset({"111001", "111003", "reference"}),
     "126000": frozenset({"121049", "121005", "121012", "121058", "C0034375"}),
     "125007": frozenset({"112039", "112040", "121071", "111030", "363698007", "111001", "111003", "111012"}),
+    "prediction group": frozenset({"112039", "112040", "121071", "111030", "363698007", "REGION_MARKED_BY", "121106"}),
+    "prediction": frozenset({"111001", "111003"}),
 }
+# What may be predicted, with the classes in the order of their probabilities; of two classes the second has one
+PREDICTIONS = {
+    "PRED_ER": (("ER_NEGATIVE", "ER_POSITIVE"), ("PROB_ER_POS",)),
+    "PRED_HER2": (("HER2_NEGATIVE", "HER2_POSITIVE"), ("PRED_HER2_POS",)),
+    "PRED_NODE": (("NODE_NEGATIVE", "NODE_POSITIVE"), ("PROB_NODE_POS",)),
+    "PRED_SUBTYPE": (
+        ("SUB_LUMINAL_A", "SUB_LUMINAL_B", "SUB_HER2_HR_POS", "SUB_HER2_HR_NEG", "SUB_TN"),
+        ("PROB_SUB_LUM_A", "PROB_SUB_LUM_B", "PROB_SUB_HR_POS", "PROB_SUB_HR_NEG", "PROB_SUB_TN"),
+    ),
+}
+PROBABILITIES = frozenset(name for _, names in PREDICTIONS.values() for name in names)
 # CID 6047: with findings, and whether algorithms may have failed
 SUMMARIES = {"111241": (False, "all"), "111242": (True, "all"), "111243": (False, "some"), "111244": (True, "some")}
 CONTAINERS_OF_STATUS = {
@@ -105,7 +133,7 @@ CONTAINERS_OF_STATUS = {
 }
 CALCIFICATIONS = "129769006"
 UNITS = {
-    **dict.fromkeys(("111011", "111012", "111047", "PRED_HER2_POS"), "%"),
+    **dict.fromkeys(("111011", "111012", "111047", *PROBABILITIES), "%"),
     **dict.fromkeys(("103339001", "103340004"), "mm"),
     "42798000": "mm2",
 }
@@ -139,8 +167,11 @@ def tree_problems(root: Dataset, sources: Mapping[str, Dataset]) -> Iterator[str
     for item in walk(root):
         yield from row_problems(item)
         yield from number_problems(item)
-        if concept(item) == "125007":
+        if row(item) == "125007":
             yield from group_problems(item)
+        elif row(item) == "prediction group":
+            yield from prediction_problems(item)
+    yield from lesion_problems(root)
     uids = [str(item.get("UID", "")) for item in walk(root) if concept(item) == "112040"]
     yield from ("tracking: a UID is used twice" for _ in range(len(uids) - len(set(uids))))
     yield from (f"tracking: {uid!r} is no UID" for uid in uids if not UID(uid).is_valid)
@@ -155,15 +186,26 @@ def tree_problems(root: Dataset, sources: Mapping[str, Dataset]) -> Iterator[str
             yield from reference_problems(item, root)
 
 
-def row_problems(item: Dataset) -> Iterator[str]:
+def row(item: Dataset) -> str:
+    """What the rows of an item are listed under: its concept, or its part in a group of predictions."""
     name = concept(item)
+    if name == "125007" and below(item, "REGION_MARKED_BY"):
+        return "prediction group"
+    if name in PREDICTIONS:
+        return "prediction"
+    return "probability" if name in PROBABILITIES else name
+
+
+def row_problems(item: Dataset) -> Iterator[str]:
+    name = row(item)
     rows = ROWS.get(name)
-    children = [concept(child) for child in below(item)]
+    shown = row if name == "prediction group" else concept
+    children = [shown(child) for child in below(item)]
     for missing in sorted(MANDATORY.get(name, frozenset()) - set(children)):
         yield f"rows: {name} lacks {missing}"
     if rows is None:
         return
-    order = [row for row, _ in rows]
+    order = [name_of_row for name_of_row, _ in rows]
     places = [order.index(child) if child in order else -1 for child in children]
     yield from (
         f"rows: {child} does not belong below {name}" for child, at in zip(children, places, strict=True) if at < 0
@@ -173,7 +215,7 @@ def row_problems(item: Dataset) -> Iterator[str]:
     if name in ("111017", "111034") and places[:1] != sorted(places)[:1]:
         yield f"order: the items below {name} are {children}"
     for child in below(item):
-        wanted = {relationship for row, relationship in rows if row == concept(child)}
+        wanted = {relationship for name_of_row, relationship in rows if name_of_row == shown(child)}
         if wanted and child.get("RelationshipType") not in wanted:
             yield f"relationship: {name} to {concept(child)} is {child.get('RelationshipType')}"
     for child in set(children) - REPEATED - REPEATED_BELOW.get(name, set()):
@@ -197,6 +239,42 @@ def group_problems(group: Dataset) -> Iterator[str]:
     (long_mm,), (short_mm,), (area_mm2,) = sizes
     if not (short_mm <= long_mm and area_mm2 <= long_mm * short_mm):
         yield f"number: {long_mm} x {short_mm} mm and {area_mm2} mm2"
+
+
+def prediction_problems(group: Dataset) -> Iterator[str]:
+    """Each predicted class is one that there is, has a probability by its model, and is the likeliest of many."""
+    for item in below(group, *PREDICTIONS):
+        classes, names = PREDICTIONS[concept(item)]
+        if code(item) not in classes:
+            yield f"prediction: {concept(item)} is {code(item)}"
+            continue
+        by = [child.TextValue for child in below(item, "111001", "111003")]
+        of_model = [p for p in below(group, *names) if [c.TextValue for c in below(p, "111001", "111003")] == by]
+        stated = {concept(p): float(p.MeasuredValueSequence[0].NumericValue) for p in of_model}
+        if set(stated) != set(names):
+            yield f"prediction: {concept(item)} lacks a probability by its model"
+        elif len(names) > 1:
+            if stated[names[classes.index(code(item))]] < max(stated.values()):
+                yield f"prediction: {code(item)} is not the likeliest"
+            if not 99.9 < sum(stated.values()) < 100.1:
+                yield f"prediction: the probabilities of {concept(item)} do not add up"
+    if not below(group, *PREDICTIONS) and len(below(group, "121106")) < 2:
+        yield "prediction: neither a value nor a reason"
+
+
+def lesion_problems(root: Dataset) -> Iterator[str]:
+    """Every view of a lesion says the same; a comment begins with its number."""
+    told: dict[str, set[tuple[str, ...]]] = {}
+    for group in walk(root):
+        if row(group) != "prediction group":
+            continue
+        comments = [str(item.TextValue) for item in below(group, "121106")]
+        if comments[1:2] == ["The predictions stand with the first outline"]:
+            continue
+        numbers = [str(i.MeasuredValueSequence[0].NumericValue) for i in below(group, *PROBABILITIES)]
+        values = [code(item) for item in below(group, *PREDICTIONS)]
+        told.setdefault("".join(comments[:1]).split(":")[0], set()).add((*values, *numbers, *comments[1:]))
+    yield from (f"prediction: the views of {name} differ" for name, said in told.items() if len(said) > 1)
 
 
 def number_problems(item: Dataset) -> Iterator[str]:
@@ -265,6 +343,8 @@ def geometry_problems(item: Dataset, root: Dataset, sources: Mapping[str, Datase
 
 def title_problems(item: Dataset, header: Dataset | None) -> Iterator[str]:
     """The tracking identifier names the view; a finding that is put on another image shows."""
+    if row(item) == "prediction group":  # what a radiologist calls it
+        return
     titles = [str(child.TextValue) for child in below(item, "112039")]
     if header is None or not titles or "ImageLaterality" not in header or "ViewPosition" not in header:
         return
