@@ -86,18 +86,26 @@ def write_bundle(
     measured : mapping or None
         The card's member ``measured``; None: nothing was measured.
     """
-    trained_on = note if fold is None else f"{note}, without fold {fold}"
-    said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
-    metadata = bundle_metadata(name) | {
-        "training_data": trained_on,
-        "licence": "that of the images it was trained on; see training_data",
-        "training": {**training, "frames": digest_of(frames)},
-        "measured": dict(said),
-    }
+    metadata = fold_metadata(
+        name, fold, note=note, training={**training, "frames": digest_of(frames)}, measured=measured
+    )
     target = weights_dir_of(directory, fold) / folder_name(name)
-    write_weights(weights, target, metadata, trained_on=trained_on)
+    write_weights(weights, target, metadata, trained_on=metadata["training_data"])
     write_card(target, chosen_by_figures=False)
     return target
+
+
+def fold_metadata(
+    name: str, fold: int | None, *, note: str, training: Mapping[str, Any], measured: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the metadata of a bundle; see `write_bundle`."""
+    said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
+    return bundle_metadata(name) | {
+        "training_data": note if fold is None else f"{note}, without fold {fold}",
+        "licence": "that of the images it was trained on; see training_data",
+        "training": dict(training),
+        "measured": dict(said),
+    }
 
 
 def was_trained_on(directory: Path, name: str, fold: int | None, frames: Sequence[TrainingFrame]) -> bool:
