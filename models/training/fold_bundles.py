@@ -113,16 +113,23 @@ def write_network(
     training : mapping
         How.
     """
-    trained_on = note if fold is None else f"{note}, without fold {fold}"
-    described = {
-        "training_data": trained_on,
+    described = with_training(metadata, fold, note=note, training=training)
+    target = weights_dir_of(directory, fold) / folder_name(name)
+    write_weights(weights, target, described, trained_on=described["training_data"])
+    write_card(target, chosen_by_figures=False)
+    return target
+
+
+def with_training(
+    metadata: Mapping[str, Any], fold: int | None, *, note: str, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metadata of a trained bundle: what was known before, and on what and how it was trained."""
+    return {
+        **metadata,
+        "training_data": note if fold is None else f"{note}, without fold {fold}",
         "licence": "that of the images it was trained on; see training_data",
         "training": dict(training),
     }
-    target = weights_dir_of(directory, fold) / folder_name(name)
-    write_weights(weights, target, {**metadata, **described}, trained_on=trained_on)
-    write_card(target, chosen_by_figures=False)
-    return target
 
 
 def note_measured(bundle: Path, measured: Mapping[str, Any], *, chosen_by_figures: bool) -> None:
