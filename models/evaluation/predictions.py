@@ -16,7 +16,7 @@ Covariate = tuple[float | str | None, ...]
 """One value a case: numbers or words, not both; None where it is not known."""
 
 TOTAL_TOLERANCE: Final = 0.02
-"""By how much the probabilities of a case may miss 1: four of them, each rounded to two decimals, miss it by no more."""
+"""By how much the probabilities of a case may miss 1: four, each rounded to two decimals, miss it by no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

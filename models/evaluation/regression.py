@@ -30,8 +30,8 @@ Bools = NDArray[np.bool_]
 
 EVENTS_PER_COEFFICIENT: Final = 5
 ENTRY_P_VALUE: Final = 0.1
-"""A covariate enters the multivariate model below this p alone. The paper on HER2 and sentinel nodes goes from univariate
-to multivariate models likewise (its Tables 2 and 3), but does not tell its limit; 0.1 is a common one."""
+"""A covariate enters the multivariate model when its p alone is below this. The paper on HER2 and sentinel nodes goes
+from univariate to multivariate models likewise (its Tables 2 and 3) but does not tell its limit; 0.1 is common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

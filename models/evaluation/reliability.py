@@ -108,11 +108,13 @@ def icc_of(values: Floats) -> Icc | NotDefined:
     if spread <= 0:
         return NotDefined(reason="lesions differ no more than chance")
     value = float((between_lesions - residual) / spread)
-    interval = _interval(n, k, float(between_lesions), float(between_readers), float(residual), value)
+    squares = float(between_lesions), float(between_readers), float(residual)
+    interval = _interval(n, k, squares, value)
     return Icc(value=value, interval=interval, lesions=n)
 
 
-def _interval(n: int, k: int, lesions: float, readers: float, residual: float, value: float) -> Interval | NotDefined:
+def _interval(n: int, k: int, mean_squares: tuple[float, float, float], value: float) -> Interval | NotDefined:
+    lesions, readers, residual = mean_squares
     if residual <= np.finfo(np.float64).eps * lesions:
         return NotDefined(reason="the readers differ by nothing, or by a constant")
     ratio = readers / residual
