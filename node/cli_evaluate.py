@@ -1,4 +1,4 @@
-"""The commands ``mammonode evaluate``: their options; what they do is in `node.commands_evaluate` and its neighbours."""
+"""The commands ``mammonode evaluate``: options; what they do is in `node.commands_evaluate` and its neighbours."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def odds_plot(found: Regression | NotDefined) -> Plot | None:
     if isinstance(found, NotDefined) or not isinstance(found.multivariate, Model):
         return None
     rows = [
-        (name if effect.reference is None else f"{name}: {term} (vs. {effect.reference})", ratio)
+        (name if effect.reference is None else f"{name}: {term} against {effect.reference}", ratio)
         for name, effect in found.multivariate.effects.items()
         for term, ratio in effect.odds_ratios.items()
     ]
