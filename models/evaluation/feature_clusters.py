@@ -60,8 +60,7 @@ def feature_clusters(features: ReadFeatures) -> tuple[FeatureClusters | NotDefin
     counts = known.sum(axis=1)
     sums = np.where(known, features.values, 0.0).sum(axis=1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    kept = np.isfinite(means).all(axis=0)
-    kept[kept] = np.ptp(means[:, kept], axis=0) > 0
+    kept = np.array([np.isfinite(column).all() and np.ptp(column) > 0 for column in means.T], dtype=np.bool_)
     none = np.empty((0, 0))
     if len(means) < FEWEST_LESIONS or kept.sum() < 2:
         return NotDefined(reason="fewer than three lesions, or than two features that vary and have no gap"), none

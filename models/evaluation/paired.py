@@ -145,4 +145,4 @@ def _areas(
 def _called(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= threshold).astype(np.intp)
-    return probabilities.argmax(axis=1)
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.intp)

@@ -7,9 +7,9 @@ names, and ``schema`` and ``research_use``. Values are written as `models.evalua
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from models.evaluation.binary_figures import Groups
 from models.evaluation.cohort_table import NumberSummary
@@ -44,7 +44,7 @@ def predictions_json(evaluation: PredictionsEvaluation) -> str:
 
 def predictions_html(evaluation: PredictionsEvaluation, plots: Sequence[Plot]) -> str:
     """Give the page; `plots` are those that it embeds. All text in it is escaped."""
-    filters = {
+    filters: dict[str, Callable[[Any], str]] = {
         "estimate": estimate_words,
         "p": p_words,
         "summary": summary_words,

@@ -78,7 +78,7 @@ class Predictions:
     @property
     def positive(self) -> NDArray[np.bool_]:
         """Whether each case is of the last class, shape (n,); of two classes that is the positive one."""
-        return np.array(self.truth, dtype=np.intp) == len(self.classes) - 1
+        return np.array([place == len(self.classes) - 1 for place in self.truth], dtype=np.bool_)
 
     def with_score(self, *models: str) -> NDArray[np.intp]:
         """Give the places of the cases for which all these models gave probabilities."""

@@ -140,7 +140,7 @@ def fit_model(positive: Bools, covariates: Mapping[str, Covariate], patients: Se
         parts[name] = part
     truth = positive[known]
     design = np.column_stack([np.ones(len(truth)), *(column for part in parts.values() for column in part.columns.T)])
-    fit = logistic(design, truth, [patients[case] for case in np.flatnonzero(known)])
+    fit = logistic(design, truth, [patients[case] for case in np.flatnonzero(known).tolist()])
     if isinstance(fit, NotDefined):
         return fit
     effects, first = {}, 1

@@ -142,7 +142,7 @@ def test_a_score_without_information_is_not_defined_and_nothing_fails(scores: np
 
 
 def test_one_class_alone_leaves_figures_undefined() -> None:
-    found, drawn = prediction_figures(
+    found, _ = prediction_figures(
         predictions(np.ones(12, dtype=bool), m=np.linspace(0, 1, 12), covariates={"age": tuple(range(12))}),
         title="t", data="d", resamples=50,
     )  # fmt: skip
@@ -181,7 +181,6 @@ def test_macro_auc_is_scikit_learn_s_and_its_interval_holds_it() -> None:
     assert isinstance(found.macro_auc, Estimate) and isinstance(found.macro_auc.interval, Interval)
     assert found.macro_auc.value == pytest.approx(roc_auc_score(cases.truth, rows, multi_class="ovr"))
     assert found.macro_auc.interval.lower < found.macro_auc.value < found.macro_auc.interval.upper
-    assert found.confusion == tuple(map(tuple, np.array(found.confusion).tolist()))
     assert sum(map(sum, found.confusion)) == 90
 
 
