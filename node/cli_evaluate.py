@@ -1,4 +1,4 @@
-"""The commands ``mammonode evaluate MODEL``: their options; what they do is in `node.commands_evaluate`."""
+"""The commands ``mammonode evaluate``: options; what they do is in `node.commands_evaluate` and its neighbours."""
 
 from __future__ import annotations
 
@@ -9,15 +9,68 @@ import typer
 
 app = typer.Typer(
     name="evaluate",
-    help="Measure a model on your own images. Needs a manifest: mammonode manifest --help.",
+    help="Measure a model on your own images, or predictions that were made anywhere.",
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
 )
 
 
 @app.callback()
-def about() -> None:
-    """Measure a model on your own images. Needs a manifest: mammonode manifest --help."""
+def predictions(
+    context: typer.Context,
+    *,
+    table: Annotated[
+        Path | None,
+        typer.Option("--predictions", metavar="TABLE", help="CSV or Parquet of predictions: docs/PREDICTIONS.md."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="report.html, report.json and plots.")
+    ] = None,
+    clinical: Annotated[
+        Path | None, typer.Option("--clinical", metavar="TABLE", help="More covariates, by patient and lesion.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="TABLE", help="Features by lesion and reader: ICC and clusters."),
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option("--positive", metavar="CLASS", help="The positive class, if its name does not tell.")
+    ] = None,
+    split: Annotated[
+        Literal["train", "val", "test", "all"] | None,
+        typer.Option(help="Which cases; else those of test where there are any."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Probability from which one is positive.")] = 0.5,
+    with_score: Annotated[
+        str | None, typer.Option("--with-score", metavar="MODEL", help="Its score enters the regression, too.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 20231118,
+) -> None:
+    """Measure a model on your own images (a command), or predictions that were made anywhere (--predictions)."""
+    if context.invoked_subcommand is not None:
+        if table is not None:
+            raise typer.BadParameter("goes without a command", param_hint="--predictions")
+        return
+    if table is None or out is None:
+        raise typer.BadParameter("is needed", param_hint="--out" if table is not None else "--predictions")
+    try:
+        from node.commands_evaluate_predictions import evaluate_predictions  # noqa: PLC0415  --help stays quick
+    except ModuleNotFoundError as error:
+        typer.echo(f"mammonode evaluate needs {error.name}; make research installs it", err=True)
+        raise typer.Exit(2) from error
+
+    evaluate_predictions(
+        table,
+        out,
+        clinical=clinical,
+        features=features,
+        positive=positive,
+        split=split,
+        threshold=threshold,
+        with_score=with_score,
+        seed=seed,
+    )
 
 
 @app.command()

@@ -32,12 +32,19 @@ class MissingPixels(UndecodablePixels):
 
 
 class ManifestInvalid(MammonodeError):
-    """A manifest that cannot be used; `problems` holds one readable line for each thing that is wrong."""
+    """A manifest, or another table, that cannot be used; `problems` holds one readable line for each thing wrong.
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    Parameters
+    ----------
+    problems : tuple of str
+    origin : str
+        What the table is.
+    """
+
+    def __init__(self, problems: tuple[str, ...], *, origin: str = "manifest") -> None:
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"manifest: {count}", *(f"  {problem}" for problem in problems)]))
+        super().__init__("\n".join([f"{origin}: {count}", *(f"  {problem}" for problem in problems)]))
 
 
 class UnusableImage(MammonodeError):

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from models.contract import ModelIdentity
-from models.evaluation.contract import CONFIDENCE, Interval, NotDefined
+from models.evaluation.contract import Interval, NotDefined
+from models.evaluation.estimates import mean_interval
 from models.evaluation.frames import FOUND_IOU, EvaluatedFrame, ScoredFrame
 from models.evaluation.proportions import Measures, Proportion, measures, proportion
 from models.evaluation.roc import DelongTest, Roc, delong_test, roc
@@ -275,15 +276,9 @@ def _mean(
     if not frames:
         return NotDefined(reason=f"there are no {name} frames")
     values = np.array([figure(frame) for frame in frames], dtype=np.float64)
-    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(frame.patient for frame in frames))}
-    cluster = np.array([numbers[frame.patient] for frame in frames])
-    interval: Interval | NotDefined = NotDefined(reason="all frames are of one patient")
-    if len(numbers) > 1:
-        sums, sizes = np.bincount(cluster, weights=values), np.bincount(cluster)
-        drawn = np.random.default_rng(seed).integers(len(numbers), size=(resamples, len(numbers)))
-        means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-        lower, upper = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
-        interval = Interval(lower=lower, upper=upper, method="percentile bootstrap by patient")
+    interval = mean_interval(values, [frame.patient for frame in frames], seed=seed, resamples=resamples)
+    if isinstance(interval, NotDefined):
+        interval = NotDefined(reason="all frames are of one patient")
     return Mean(value=float(values.mean()), interval=interval, median=float(median(values)), frames=len(frames))
 
 

@@ -66,11 +66,11 @@ def read_table(
     return rows, problems
 
 
-def refuse(problems: Iterable[Problem]) -> None:
-    """Raise ManifestInvalid when there are any, each said once and in the order of the lines."""
+def refuse(problems: Iterable[Problem], *, origin: str = "manifest") -> None:
+    """Raise ManifestInvalid when there are any, each said once and in the order of the lines; `origin` is the table."""
     found = sorted(set(problems))
     if found:
-        raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in found))
+        raise ManifestInvalid(tuple(f"line {line}: {text}" for line, text in found), origin=origin)
 
 
 class LesionRow(Protocol):
