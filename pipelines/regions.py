@@ -46,8 +46,11 @@ __all__ = [
     "read_regions",
 ]
 
-MAX_BYTES: Final = 256 * 1024 * 1024
-"""Of a file that is read for regions: ten fractional frames of the largest detector."""
+MAX_SEGMENTATION_BYTES: Final = 256 * 1024 * 1024
+"""Of a segmentation that is read: several fractional frames of the largest detector."""
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Of a report or presentation state: the longest outlines of all the regions that are taken fill a sixth."""
 
 _READERS: Final[Mapping[str, Callable[[Dataset], Marks]]] = MappingProxyType(
     {
@@ -95,9 +98,12 @@ def examine(dataset: Dataset) -> Marks:
 def examine_file(path: Path) -> Marks:
     """`examine` the object in a file; one that is not there, or no DICOM, is a reason as well."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        size_bytes = path.stat().st_size
+        if size_bytes > MAX_SEGMENTATION_BYTES:
             return _refused(reasons.REGION_OBJECT_TOO_LARGE)
         dataset = dcmread(path, force=True)
+        if size_bytes > MAX_BYTES and value_text(dataset, "SOPClassUID") != SegmentationStorage:
+            return _refused(reasons.REGION_OBJECT_TOO_LARGE)
     except (MemoryError, *MALFORMED):
         return _refused(reasons.UNREADABLE)
     return examine(dataset)
