@@ -138,6 +138,11 @@ def packages_missing(model: str) -> Reason:
     )
 
 
+def model_failed(model: str, what: str) -> Reason:
+    """A model could not be loaded; `what` is the name of the error."""
+    return _reason("model_failed", f"the model could not be loaded: {what} ({model})")
+
+
 def about_region(label: str, reason: Reason) -> Reason:
     """Say which region of an object a reason concerns; `label` is the radiologist's, and may be empty."""
     return _reason(reason.code, f'region "{label}": {reason.text}') if label else reason

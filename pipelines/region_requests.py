@@ -1,7 +1,7 @@
 """What the region objects of a study ask for: regions on its images, and a word on each object.
 
-A region is accepted when it lies on an image whose pixels are analysed. Each object is listed among the instances of the
-study with what became of it, so that whoever sent it finds it in the answer in any case.
+A region is accepted when it lies on an image whose pixels are analysed. Each object is listed among the instances of
+the study with what became of it, so that whoever sent it finds it in the answer in any case.
 """
 
 from __future__ import annotations
