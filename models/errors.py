@@ -6,7 +6,8 @@
     ├── WeightsMissing       no weights file in the bundle: the model is "not attempted"
     ├── WeightsMismatch      the file's SHA-256 is not the one in metadata.json: likewise
     ├── DeviceOutOfMemory    did not fit on the device, nor on the CPU
-    └── TrainingRefused      a run that cannot begin or go on as asked
+    ├── TrainingRefused      a run that cannot begin or go on as asked
+    └── InstallationRefused  a bundle that cannot be installed
 """
 
 
@@ -28,3 +29,7 @@ class DeviceOutOfMemory(ModelError):
 
 class TrainingRefused(ModelError, ValueError):
     """A training run cannot begin, or go on, with what it was given; the message says what is wrong with it."""
+
+
+class InstallationRefused(ModelError):
+    """A bundle cannot be installed; the message says why, and nothing was changed."""

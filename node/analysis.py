@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from node.arrivals import UNROUTED
 from node.routing import route
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
+from pipelines.errors import UnreadableInstance
+from pipelines.headers import read_header
+from pipelines.reasons import REGION_SET_ASIDE
+from pipelines.regions import REGION_OBJECTS, carries_regions
 from sr_templates.contract import ReplacedResult
+
+ANSWERS_REGIONS: Final = "mammography"
+"""The pipeline that has models of regions."""
 
 
 def study_inputs(
@@ -16,11 +24,22 @@ def study_inputs(
     revision: int,
     instances: Iterable[InstanceFile],
     replaces: tuple[ReplacedResult, ...] = (),
+    *,
+    carries: Callable[[InstanceFile], bool] | None = None,
+    without_regions: bool = False,
 ) -> dict[str, StudyInput]:
     """Split a study among the pipelines.
 
     Instances that no pipeline takes go, with their reasons, to the first pipeline that is called anyhow, so that a
-    study has one answer; to the pipeline ``"none"`` when there is no other.
+    study has one answer; to the pipeline ``"none"`` when there is no other. So do objects with regions, though to
+    mammography, which can answer them, before any other.
+
+    Parameters
+    ----------
+    carries : callable or None
+        Whether a person marked regions in an instance; None: look into its file.
+    without_regions : bool
+        Leave the regions unanswered, and say that they were set aside.
 
     Returns
     -------
@@ -29,13 +48,19 @@ def study_inputs(
     """
     routed: dict[str, list[InstanceFile]] = {}
     not_routed: list[tuple[InstanceFile, Reason]] = []
+    with_regions: list[InstanceFile] = []
     for instance in sorted(instances, key=lambda item: item.sop_instance_uid):
         target = route(instance.sop_class_uid)
         if isinstance(target, str):
             routed.setdefault(target, []).append(instance)
-        else:
+        elif not (carries or _carries)(instance):
             not_routed.append((instance, target))
+        elif without_regions:
+            not_routed.append((instance, REGION_SET_ASIDE))
+        else:
+            with_regions.append(instance)
     names = list(routed) or [UNROUTED]
+    answering = ANSWERS_REGIONS if ANSWERS_REGIONS in names else names[0]
     return {
         name: StudyInput(
             study_instance_uid=study_instance_uid,
@@ -43,9 +68,19 @@ def study_inputs(
             instances=tuple(routed.get(name, ())),
             not_routed=tuple(not_routed) if name == names[0] else (),
             replaces=replaces,
+            region_objects=tuple(with_regions) if name == answering else (),
         )
         for name in names
     }
+
+
+def _carries(instance: InstanceFile) -> bool:
+    if instance.sop_class_uid not in REGION_OBJECTS:
+        return False
+    try:
+        return carries_regions(read_header(instance.path))
+    except UnreadableInstance:
+        return False
 
 
 def analyse_study(inputs: Mapping[str, StudyInput], options: AnalysisOptions) -> list[PipelineResult]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # the ledger imports this module
     from node.ledger import Ledger
 
 UNROUTED = "none"
+REGIONS = "regions"
+"""Where an object goes in which a person marked regions: to the pipeline of the study's images, beside them."""
+
 Recorded = Literal["stored", "duplicate", "restored", "conflict"]
 
 
@@ -30,7 +33,7 @@ class ReceivedInstance:
     view : str or None
         ``"L-CC"``-style name when it is an image that can be analysed and counts towards the required views.
     routed_to : str
-        Name of the pipeline, or ``"none"``.
+        Name of the pipeline, ``"regions"`` or ``"none"``.
     """
 
     sop_instance_uid: str
@@ -127,7 +130,8 @@ def _worth_a_revision(connection: Connection, received: ReceivedInstance) -> boo
     if received.routed_to != UNROUTED:
         return True
     routed = select(func.count()).where(
-        Instance.study_instance_uid == received.study_instance_uid, Instance.routed_to != UNROUTED
+        Instance.study_instance_uid == received.study_instance_uid,
+        Instance.routed_to.not_in((UNROUTED, REGIONS)),
     )
     return connection.scalar(routed) == 0
 
@@ -140,4 +144,4 @@ def has_late_instances(connection: Connection, study_instance_uid: str) -> bool:
     of_study = Instance.study_instance_uid == study_instance_uid
     every = set(connection.scalars(select(Instance.routed_to).where(of_study).distinct()))
     late = set(connection.scalars(select(Instance.routed_to).where(of_study, Instance.revision.is_(None)).distinct()))
-    return bool(late) and (late != {UNROUTED} or every == {UNROUTED})
+    return bool(late) and (late != {UNROUTED} or every <= {UNROUTED, REGIONS})

@@ -10,7 +10,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
-from node import cli_evaluate, cli_manifest, cli_train, cli_train_regions, cli_ultrasound
+from node import cli_evaluate, cli_manifest, cli_models, cli_train, cli_train_regions, cli_ultrasound
 from node.errors import SettingsInvalid
 from node.logs import configure_logging
 from node.settings import Settings, load_settings
@@ -199,14 +199,6 @@ def retry(
 
 
 @app.command()
-def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the models: installed or not, version, weights hash, operating point, where measured."""
-    from node.commands_ledger import list_models
-
-    list_models(settings_from(config), as_json=as_json)
-
-
-@app.command()
 def phantom(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the four files go.")],
     seed: Annotated[int, typer.Option(help="Another number, another patient.")] = 1,
@@ -232,6 +224,7 @@ cli_train_regions.add_commands(cli_train.app)
 app.add_typer(cli_train.app)
 app.add_typer(cli_evaluate.app)
 app.add_typer(cli_manifest.app)
+app.add_typer(cli_models.app)
 
 
 @app.callback(invoke_without_command=True)

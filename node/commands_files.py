@@ -190,9 +190,25 @@ def summary(values: Mapping[str, Any], out: Path) -> str:
             name = f"{image['laterality'] or '?'} {image['view']}" if image["view"] else uid
             found = f"{len(image['detections']) + outlined[uid]} findings" if image["outcome"] == "analysed" else ""
             lines.append(f"  image {name}  {image['outcome']}: {'; '.join(filter(None, (found, image['reason'])))}")
+        lines += _biomarker_lines(study["biomarkers"])
         lines += [f"  wrote {out / name}" for name in study["objects"]]
     lines.append(f"wrote {out / 'results.json'}")
     return "\n".join(lines)
+
+
+def _biomarker_lines(biomarkers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line a prediction; of those that lack, one for all models of a lesion with the same kind of reason."""
+    left_out: dict[tuple[str, str], list[str]] = {}
+    for found in biomarkers:
+        label = next((region["label"] for region in found["roi"] if region["label"]), "unnamed")
+        where = f'region "{label}" {found["laterality"] or "?"}'
+        if found["value"] is None:
+            left_out.setdefault((where, found["reason"].replace(f" ({found['model']})", "")), []).append(found["model"])
+        else:
+            probability = f"{found['probability']:.2f}"
+            yield f"  {where}  {found['name']} predicted {found['value']} ({probability}, {found['model']})"
+    for (where, reason), models in left_out.items():
+        yield f"  {where}  {reason} ({', '.join(models)})"
 
 
 def parse_peer(to: str, *, calling: str, timeout_s: float) -> Peer:

@@ -24,13 +24,20 @@ class ArrivedInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyState:
-    """What is known of a study that is being assembled. Times in seconds since 1970."""
+    """What is known of a study that is being assembled. Times in seconds since 1970.
+
+    Attributes
+    ----------
+    is_late_request : bool
+        Whether the study was answered before, and nothing came since but objects in which a person marked regions.
+    """
 
     study_instance_uid: str
     calling_ae_title: str
     calling_host: str
     last_received_at: float
     instances: tuple[ArrivedInstance, ...]
+    is_late_request: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +68,8 @@ def decide(study: StudyState, policy: CompletionPolicy, now: float) -> Ready | W
 
     With every required view present, a short settle time after the last arrival is enough: more images of the same
     acquisition come close together. Otherwise, or with ultrasound in it as well, the study must have been quiet for
-    longer. An image that comes after the decision makes a new revision, so deciding early never loses one.
+    longer. An image that comes after the decision makes a new revision, so deciding early never loses one. A region
+    that somebody marks in an answered study is answered after the settle time: there is nothing more to wait for.
 
     Parameters
     ----------
@@ -75,6 +83,9 @@ def decide(study: StudyState, policy: CompletionPolicy, now: float) -> Ready | W
     present = {instance.view for instance in study.instances if instance.view is not None}
     is_open_ended = any(instance.is_open_ended for instance in study.instances)
     has_required = bool(policy.required_views) and policy.required_views <= present and not is_open_ended
-    wait_s, why = (policy.settle_s, "required views") if has_required else (policy.quiet_s, "quiet")
+    if study.is_late_request:
+        wait_s, why = policy.settle_s, "regions"
+    else:
+        wait_s, why = (policy.settle_s, "required views") if has_required else (policy.quiet_s, "quiet")
     until = study.last_received_at + wait_s
     return Ready(why=why) if now >= until else Wait(until=until)

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from node import arrivals
-from node.arrivals import ReceivedInstance, Recorded
+from node.arrivals import REGIONS, ReceivedInstance, Recorded
 from node.completion import ArrivedInstance, StudyState
 from node.schema import Event, Instance, Result, Study
 from pipelines.registry import OPEN_ENDED
@@ -31,6 +31,7 @@ class StoredInstance:
     sop_class_uid: str
     transfer_syntax_uid: str
     path: str
+    routed_to: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,24 +132,28 @@ class Ledger:
         """Return what `completion.decide` needs to know."""
         with self.reading() as connection:
             study = connection.execute(
-                select(Study.calling_ae_title, Study.calling_host, Study.last_received_at).where(
+                select(Study.calling_ae_title, Study.calling_host, Study.last_received_at, Study.revision).where(
                     Study.study_instance_uid == study_instance_uid
                 )
             ).one()
             arrived = connection.execute(
-                select(Instance.view, Instance.received_at, Instance.routed_to).where(
+                select(Instance.view, Instance.received_at, Instance.routed_to, Instance.revision).where(
                     Instance.study_instance_uid == study_instance_uid
                 )
-            )
+            ).all()
+            late = {row.routed_to for row in arrived if row.revision is None}
             return StudyState(
                 study_instance_uid=study_instance_uid,
                 calling_ae_title=study.calling_ae_title,
                 calling_host=study.calling_host,
                 last_received_at=study.last_received_at,
                 instances=tuple(
-                    ArrivedInstance(view=view, received_at=at, is_open_ended=routed_to in OPEN_ENDED)
-                    for view, at, routed_to in arrived
+                    ArrivedInstance(
+                        view=row.view, received_at=row.received_at, is_open_ended=row.routed_to in OPEN_ENDED
+                    )
+                    for row in arrived
                 ),
+                is_late_request=study.revision > 1 and late == {REGIONS},
             )
 
     def postpone(self, study: StudyState, until: float) -> None:
@@ -245,7 +250,13 @@ class Ledger:
                 update(Instance).where(of_study, Instance.revision.is_(None)).values(revision=study.revision)
             )
             rows = connection.execute(
-                select(Instance.sop_instance_uid, Instance.sop_class_uid, Instance.transfer_syntax_uid, Instance.path)
+                select(
+                    Instance.sop_instance_uid,
+                    Instance.sop_class_uid,
+                    Instance.transfer_syntax_uid,
+                    Instance.path,
+                    Instance.routed_to,
+                )
                 .where(of_study, Instance.discarded_at.is_(None))
                 .order_by(Instance.sop_instance_uid)
             ).all()

@@ -1,7 +1,8 @@
 """Which pipeline an instance goes to: one table over SOP class and modality, first row that fits.
 
 What makes one image of a routed kind unfit (intent, view, implant, ...) is the pipeline's own table, since the answer
-for that image is the pipeline's to write.
+for that image is the pipeline's to write. Objects in which a person marked regions are told by what is in them
+(`pipelines.regions.carries_regions`); they go with the images, and to no pipeline of their own.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ STRUCTURED_REPORTS: Final = frozenset(
     for context in AllStoragePresentationContexts
     if str(context.abstract_syntax).startswith("1.2.840.10008.5.1.4.1.1.88.")
 )
-ACCEPTED_SOP_CLASSES: Final = MAMMOGRAPHY | ULTRASOUND | SECONDARY_CAPTURE | STRUCTURED_REPORTS
+PRESENTATION_STATES: Final = frozenset({uid.GrayscaleSoftcopyPresentationStateStorage})
+SEGMENTATIONS: Final = frozenset({uid.SegmentationStorage})
+ACCEPTED_SOP_CLASSES: Final = (
+    MAMMOGRAPHY | ULTRASOUND | SECONDARY_CAPTURE | STRUCTURED_REPORTS | PRESENTATION_STATES | SEGMENTATIONS
+)
 """What the receiver takes; anything else is refused when the association is negotiated."""
 
 
@@ -74,6 +79,14 @@ ROUTES: Final = (
     Route(
         sop_class_uids=STRUCTURED_REPORTS,
         reason=Reason(code="structured_report", text="structured report: it holds no image"),
+    ),
+    Route(
+        sop_class_uids=PRESENTATION_STATES,
+        reason=Reason(code="presentation_state", text="presentation state: it holds no image"),
+    ),
+    Route(
+        sop_class_uids=SEGMENTATIONS,
+        reason=Reason(code="segmentation", text="segmentation: it holds no image, and no region that a person marked"),
     ),
 )
 UNKNOWN = Reason(code="sop_class", text="not a kind of object that this node analyses")

@@ -25,19 +25,28 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import Verification, register_uid  # type: ignore[attr-defined] # made at import time
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.arrivals import UNROUTED, ReceivedInstance
+from node.arrivals import REGIONS, UNROUTED, ReceivedInstance
 from node.commitment_peers import CommitmentPeers, reporting_context
 from node.errors import LowDiskSpace, SpoolError
 from node.ledger import Ledger
 from node.outbox import Fault, Outbox, no_fault
 from node.peers import Peers
-from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, SECONDARY_CAPTURE, STRUCTURED_REPORTS, route
+from node.routing import (
+    ACCEPTED_SOP_CLASSES,
+    PRESENTATION_STATES,
+    RETIRED_ULTRASOUND,
+    SECONDARY_CAPTURE,
+    SEGMENTATIONS,
+    STRUCTURED_REPORTS,
+    route,
+)
 from node.settings import Settings
 from node.spool import IncomingFile, Spool
 from node.tls import server_context
 from node.transport import MessageBuffer, ReceivingServer
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header, unfit_reason, view_name
+from pipelines.regions import carries_regions
 from sr_templates.contract import ReportingDevice
 from sr_templates.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -61,6 +70,9 @@ NEWER_SYNTAXES: Final = (
     "1.2.840.10008.1.2.4.112",  # JPEG XL
 )
 """PS3.6 table A-1: kept like all others, though pydicom does not know them."""
+
+RESULT_SOP_CLASSES: Final = STRUCTURED_REPORTS | SECONDARY_CAPTURE | PRESENTATION_STATES | SEGMENTATIONS
+"""Of what this node, or one of another version, gives."""
 
 log = structlog.get_logger("scp")
 
@@ -261,8 +273,10 @@ class Receiver:
     def _describe(self, event: evt.Event, header: Dataset, incoming: IncomingFile, sha256: str) -> ReceivedInstance:
         mammogram = describe_mammogram(header)
         pipeline = route(mammogram.sop_class_uid)
-        routed_to = pipeline if isinstance(pipeline, str) else UNROUTED
-        counts = routed_to != UNROUTED and unfit_reason(mammogram, header) is None
+        if isinstance(pipeline, str):
+            routed_to, counts = pipeline, unfit_reason(mammogram, header) is None
+        else:
+            routed_to, counts = (REGIONS if carries_regions(header) else UNROUTED), False
         path = self._spool.path_of(mammogram.study_instance_uid, mammogram.sop_instance_uid, sha256)
         requestor = event.assoc.requestor
         return ReceivedInstance(
@@ -298,7 +312,7 @@ class Receiver:
 
 def is_result_of_a_node(header: Dataset) -> bool:
     """Whether this node or another one made it; two behind one PACS would else answer each other's results for ever."""
-    if str(header.get("SOPClassUID", "")) not in STRUCTURED_REPORTS | SECONDARY_CAPTURE:
+    if str(header.get("SOPClassUID", "")) not in RESULT_SOP_CLASSES:
         return False
     return str(header.get("ManufacturerModelName", "")).strip() == ReportingDevice(station_name="").model_name
 

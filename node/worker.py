@@ -15,11 +15,13 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.analysis import analyse_study, overall, report_failure, study_inputs
+from node.arrivals import REGIONS
 from node.ledger import ClaimedStudy, Ledger
 from node.outbox import Fault, Outbox, no_fault
 from node.settings import Settings
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
+from pipelines.reasons import REGIONS_TAKEN
 from sr_templates.contract import ResultVariant
 
 log = structlog.get_logger("worker")
@@ -100,6 +102,8 @@ class Worker:
         try:
             results = self._give_up(claimed, SET_ASIDE) if is_last_try else self._analyse(claimed)
         except SoftTimeLimitExceeded:
+            if _has_regions(claimed) and not is_last_try and not self._leaves_regions(claimed):
+                raise  # it may be theirs: the study is tried again, and in the end without them
             results = self._give_up(claimed, TIME_LIMIT)
         self._fault("analysed")
         seconds = {
@@ -127,7 +131,14 @@ class Worker:
         return published
 
     def _analyse(self, claimed: ClaimedStudy) -> list[PipelineResult]:
-        return analyse_study(_inputs(claimed), self.options())
+        without = self._leaves_regions(claimed)
+        if without:
+            log.warning("regions_set_aside", study_instance_uid=claimed.study_instance_uid, deaths=claimed.deaths)
+        return analyse_study(_inputs(claimed, without_regions=without), self.options())
+
+    def _leaves_regions(self, claimed: ClaimedStudy) -> bool:
+        """Whether this is the last try but the report of the failure: regions must not cost the study its answer."""
+        return _has_regions(claimed) and 0 < claimed.deaths == self._queue.max_deaths - 1
 
     def _give_up(self, claimed: ClaimedStudy, reason: Reason) -> list[PipelineResult]:
         return report_failure(_inputs(claimed), self.options(), reason)
@@ -173,7 +184,11 @@ class Worker:
             thread.join()
 
 
-def _inputs(claimed: ClaimedStudy) -> dict[str, StudyInput]:
+def _has_regions(claimed: ClaimedStudy) -> bool:
+    return any(item.routed_to == REGIONS for item in claimed.instances)
+
+
+def _inputs(claimed: ClaimedStudy, *, without_regions: bool = False) -> dict[str, StudyInput]:
     files = [
         InstanceFile(
             path=Path(item.path),
@@ -183,13 +198,21 @@ def _inputs(claimed: ClaimedStudy) -> dict[str, StudyInput]:
         )
         for item in claimed.instances
     ]
-    return study_inputs(claimed.study_instance_uid, claimed.revision, files, claimed.replaces)
+    marked = {item.sop_instance_uid for item in claimed.instances if item.routed_to == REGIONS}
+    return study_inputs(
+        claimed.study_instance_uid,
+        claimed.revision,
+        files,
+        claimed.replaces,
+        carries=lambda file: file.sop_instance_uid in marked,
+        without_regions=without_regions,
+    )
 
 
 def _count_reasons(results: list[PipelineResult]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for result in results:
         for image in result.images:
-            if image.reason is not None:
+            if image.reason is not None and image.reason.code != REGIONS_TAKEN.code:
                 counts[image.reason.code] = counts.get(image.reason.code, 0) + 1
     return counts

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Detection
-from pipelines.contract import BreastAssessment, Lesion, Reason
+from pipelines.contract import Biomarker, BreastAssessment, Lesion, Reason
 from pipelines.instances import ImageHeader, Instance
 from sr_templates.contract import Outcome, ReportedAlgorithm, Target
 
@@ -61,10 +61,16 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """What is said of the study as a whole; `target` is what was looked for."""
+    """What is said of the study as a whole; `target` is what was looked for.
+
+    `biomarkers` go lesion by lesion, and the models behind all of them are among the `algorithms`; `models_s`
+    is what they took.
+    """
 
     outcome: Outcome
     reason: Reason | None
     breasts: tuple[BreastAssessment, ...] = ()
     algorithms: tuple[ReportedAlgorithm, ...] = ()
     target: Target = "calcification"
+    biomarkers: tuple[Biomarker, ...] = ()
+    models_s: float = 0.0

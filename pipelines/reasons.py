@@ -71,7 +71,7 @@ OUT_OF_MEMORY: Final = _reason("out_of_memory", "not enough memory to analyse th
 
 # Regions that a radiologist sent.
 REGION_OF_UNKNOWN_IMAGE: Final = _reason(
-    "region_of_unknown_image", "region marked on an image that this study does not hold"
+    "region_of_unknown_image", "region marked on an image that is not among those analysed"
 )
 REGION_TOO_SMALL: Final = _reason("region_too_small", "the region is too small to hold a lesion")
 REGION_OUTSIDE: Final = _reason("region_outside", "the region lies outside the image")
@@ -84,7 +84,68 @@ REGION_OBJECT_TOO_LARGE: Final = _reason("region_object_too_large", "the object 
 REGION_SET_ASIDE: Final = _reason(
     "region_set_aside", "set aside: the analysis with the regions ended abnormally, and was done without them"
 )
-NO_REGION_MODELS: Final = _reason("no_region_models", "not attempted: no weights of any model of regions are installed")
+
+REGIONS_TAKEN: Final = _reason("regions_taken", "a radiologist's regions were taken from it")
+REGIONS_ON_ULTRASOUND: Final = _reason(
+    "regions_on_ultrasound", "not attempted: regions marked on ultrasound images are not answered by any model"
+)
+REGION_TIME: Final = _reason("region_time", "not attempted: the lesions before this one took too long")
+REGION_NOT_USABLE: Final = _reason(
+    "region_not_usable", "the model can say nothing of this region: it is too small, or not whole on the image"
+)
+ONLY_DETECTED: Final = _reason(
+    "only_detected", "not attempted: this model is asked about the boxes of malignant calcifications alone"
+)
+REGION_CODES: Final = frozenset(
+    {
+        "region_unsupported",
+        "region_image_not_analysed",
+        *(
+            reason.code
+            for reason in (
+                REGION_OF_UNKNOWN_IMAGE,
+                REGION_TOO_SMALL,
+                REGION_OUTSIDE,
+                REGION_BY_A_DEVICE,
+                NO_REGION,
+                TOO_MANY_REGIONS,
+                REGION_OBJECT_TOO_LARGE,
+                REGION_SET_ASIDE,
+                REGIONS_TAKEN,
+                REGIONS_ON_ULTRASOUND,
+                UNREADABLE,
+            )
+        ),
+    }
+)
+"""What is said of an object with regions: more exact than what kind of object it is."""
+
+
+def region_image_not_analysed(why: Reason) -> Reason:
+    """The image that a region is on is not analysed; `why` is the image's reason."""
+    return _reason("region_image_not_analysed", f"region marked on an image that is not analysed: {why.text}")
+
+
+def missing_region(views: Iterable[str]) -> Reason:
+    """A model needs the lesion in other views as well."""
+    return _reason("missing_region", f"not attempted: the model needs the lesion marked on {' and '.join(views)} too")
+
+
+def packages_missing(model: str) -> Reason:
+    """The packages that the model runs on are not installed."""
+    return _reason(
+        "packages_missing", f"not attempted: the optional packages that this model needs are not installed ({model})"
+    )
+
+
+def model_failed(model: str, what: str) -> Reason:
+    """A model could not be loaded; `what` is the name of the error."""
+    return _reason("model_failed", f"the model could not be loaded: {what} ({model})")
+
+
+def about_region(label: str, reason: Reason) -> Reason:
+    """Say which region of an object a reason concerns; `label` is the radiologist's, and may be empty."""
+    return _reason(reason.code, f'region "{label}": {reason.text}') if label else reason
 
 
 def region_unsupported(what: str) -> Reason:

@@ -12,11 +12,12 @@ comes back with its reason. Marks of other programs are not answered: their auth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
@@ -30,8 +31,8 @@ from pydicom.uid import (
 
 from pipelines import reasons
 from pipelines.contract import Reason, RegionOfInterest
+from pipelines.elements import items
 from pipelines.headers import MALFORMED
-from pipelines.region_objects import presentation_states, segmentations, structured_reports
 from pipelines.region_objects.contract import MAX_REGIONS, MarkedRegion, Marks, RefusedMark
 from sr_templates.evidence import value_text
 
@@ -46,19 +47,24 @@ __all__ = [
     "read_regions",
 ]
 
-MAX_BYTES: Final = 256 * 1024 * 1024
-"""Of a file that is read for regions: ten fractional frames of the largest detector."""
+MAX_SEGMENTATION_BYTES: Final = 256 * 1024 * 1024
+"""Of a segmentation that is read: several fractional frames of the largest detector."""
 
-_READERS: Final[Mapping[str, Callable[[Dataset], Marks]]] = MappingProxyType(
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Of a report or presentation state: the longest outlines of all the regions that are taken fill a sixth."""
+
+_READERS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        EnhancedSRStorage: structured_reports.read,
-        ComprehensiveSRStorage: structured_reports.read,
-        Comprehensive3DSRStorage: structured_reports.read,
-        ExtensibleSRStorage: structured_reports.read,
-        GrayscaleSoftcopyPresentationStateStorage: presentation_states.read,
-        SegmentationStorage: segmentations.read,
+        EnhancedSRStorage: "structured_reports",
+        ComprehensiveSRStorage: "structured_reports",
+        Comprehensive3DSRStorage: "structured_reports",
+        ExtensibleSRStorage: "structured_reports",
+        GrayscaleSoftcopyPresentationStateStorage: "presentation_states",
+        SegmentationStorage: "segmentations",
     }
 )
+"""SOP class to module, imported when first needed: the receiver looks at reports, and never at a mask."""
+
 REGION_OBJECTS: Final = frozenset(_READERS)
 """SOP classes in which regions are looked for (PS3.4 B.5)."""
 
@@ -76,11 +82,11 @@ def read_regions(dataset: Dataset) -> tuple[RegionOfInterest, ...]:
 
 def examine(dataset: Dataset) -> Marks:
     """Return every mark of an object, as a region or with the reason why it is none; never raises on a damaged one."""
-    read = _READERS.get(value_text(dataset, "SOPClassUID"))
-    if read is None:
+    sop_class_uid = value_text(dataset, "SOPClassUID")
+    if sop_class_uid not in REGION_OBJECTS:
         return _refused(reasons.NO_REGION)
     try:
-        marks = read(dataset)
+        marks = _read(dataset, sop_class_uid)
     except (MemoryError, *MALFORMED):
         return _refused(reasons.UNREADABLE)
     if not marks.regions and not marks.refused:
@@ -95,9 +101,12 @@ def examine(dataset: Dataset) -> Marks:
 def examine_file(path: Path) -> Marks:
     """`examine` the object in a file; one that is not there, or no DICOM, is a reason as well."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        size_bytes = path.stat().st_size
+        if size_bytes > MAX_SEGMENTATION_BYTES:
             return _refused(reasons.REGION_OBJECT_TOO_LARGE)
         dataset = dcmread(path, force=True)
+        if size_bytes > MAX_BYTES and value_text(dataset, "SOPClassUID") != SegmentationStorage:
+            return _refused(reasons.REGION_OBJECT_TOO_LARGE)
     except (MemoryError, *MALFORMED):
         return _refused(reasons.UNREADABLE)
     return examine(dataset)
@@ -110,14 +119,20 @@ def carries_regions(header: Dataset) -> bool:
     of another program does not, nor do the lines that a distance was measured along.
     """
     sop_class_uid = value_text(header, "SOPClassUID")
+    if sop_class_uid not in REGION_OBJECTS:
+        return False
+    if sop_class_uid == SegmentationStorage:
+        return any(value_text(item, "SegmentAlgorithmType") != "AUTOMATIC" for item in items(header, "SegmentSequence"))
     try:
-        if sop_class_uid == SegmentationStorage:
-            return segmentations.is_marked_by_a_person(header)
-        read = _READERS.get(sop_class_uid)
-        marks = Marks() if read is None else read(header)
+        marks = _read(header, sop_class_uid)
     except (MemoryError, *MALFORMED):
         return False
     return bool(marks.regions) or any(mark.is_request for mark in marks.refused)
+
+
+def _read(dataset: Dataset, sop_class_uid: str) -> Marks:
+    module = import_module(f"pipelines.region_objects.{_READERS[sop_class_uid]}")
+    return cast("Marks", module.read(dataset))
 
 
 def _refused(reason: Reason) -> Marks:

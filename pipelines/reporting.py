@@ -74,7 +74,8 @@ def finish(
         breasts=conclusion.breasts,
         models=tuple(algorithm_identity(algorithm) for algorithm in conclusion.algorithms),
         objects=objects,
-        models_s=sum(image.models_s for image in images),
+        models_s=sum(image.models_s for image in images) + conclusion.models_s,
+        biomarkers=conclusion.biomarkers,
     )
 
 

@@ -7,15 +7,27 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from models.contract import Detection
-from pipelines.contract import AnalysisOptions, BreastAssessment, Lesion, Reason, StudyInput
+from pipelines.contract import (
+    AnalysisOptions,
+    Biomarker,
+    BreastAssessment,
+    Lesion,
+    Reason,
+    RegionOfInterest,
+    StudyInput,
+)
 from pipelines.image_result import Conclusion, ImageResult
+from pipelines.regions import REGION_OBJECTS
 from sr_templates.contract import (
     ReportedBreast,
     ReportedFinding,
     ReportedImage,
+    ReportedPrediction,
+    ReportedRegion,
     ReportingDevice,
     StudyReport,
 )
+from sr_templates.evidence import value_text
 from sr_templates.mammograms import is_mammogram
 
 
@@ -39,6 +51,7 @@ def study_report(
         other_instances=tuple((image.instance.dataset, _text(image.reason)) for image in others),
         breasts=tuple(_reported_breast(breast) for breast in conclusion.breasts),
         algorithms=conclusion.algorithms,
+        predictions=tuple(_reported_prediction(predicted) for predicted in conclusion.biomarkers),
         target=conclusion.target,
         device=ReportingDevice(station_name=options.station_name, software_version=_software_version()),
         configuration=_configuration(options, images),
@@ -62,8 +75,13 @@ def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> d
 
 
 def _is_image(image: ImageResult) -> bool:
-    """Whether an instance is an image of the study: it has rows and columns, or is of a kind that should have."""
+    """Whether an instance is an image of the study: it has rows and columns, or is of a kind that should have.
+
+    A segmentation has rows and columns, and is about an image.
+    """
     header = image.instance.header
+    if value_text(image.instance.dataset, "SOPClassUID") in REGION_OBJECTS:
+        return False
     return (header.rows > 0 and header.columns > 0) or image.instance.routed or is_mammogram(image.instance.dataset)
 
 
@@ -113,6 +131,30 @@ def _reported_lesion(found: Lesion, image: ImageResult) -> ReportedFinding:
         short_axis_mm=found.short_axis_mm,
         area_mm2=found.area_mm2,
         her2=found.her2,
+    )
+
+
+def _reported_prediction(predicted: Biomarker) -> ReportedPrediction:
+    return ReportedPrediction(
+        name=predicted.name,
+        value=predicted.value,
+        probability=predicted.probability,
+        probabilities=dict(predicted.probabilities),
+        algorithm=predicted.model.name,
+        regions=tuple(_reported_region(region) for region in predicted.roi),
+        laterality=predicted.laterality,
+        reason=_text(predicted.reason),
+    )
+
+
+def _reported_region(region: RegionOfInterest) -> ReportedRegion:
+    return ReportedRegion(
+        sop_instance_uid=region.sop_instance_uid,
+        polygons_px=region.polygons_px,
+        source=region.source,
+        label=region.label,
+        tracking_uid=region.tracking_uid,
+        object_uid=region.object_uid,
     )
 
 

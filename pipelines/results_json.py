@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.contract import Detection, ModelIdentity
-from pipelines.contract import BreastAssessment, ImageAssessment, Lesion, PipelineResult, Reason
+from pipelines.contract import (
+    Biomarker,
+    BreastAssessment,
+    ImageAssessment,
+    Lesion,
+    PipelineResult,
+    Reason,
+    RegionOfInterest,
+)
 
 
 def to_json(results: Sequence[PipelineResult], object_names: Mapping[str, str]) -> dict[str, Any]:
@@ -37,6 +45,7 @@ def _study(result: PipelineResult, object_names: Mapping[str, str]) -> dict[str,
         **_reason(result.reason),
         "images": [_image(image) for image in result.images],
         "breasts": [_breast(breast) for breast in result.breasts],
+        "biomarkers": [_biomarker(found) for found in result.biomarkers],
         "lesions": [_lesion(image, lesion) for image in result.images for lesion in image.lesions],
         "models": [_model(model) for model in result.models],
         "objects": names,
@@ -77,6 +86,31 @@ def _lesion(image: ImageAssessment, lesion: Lesion) -> dict[str, Any]:
         "long_axis_mm": lesion.long_axis_mm,
         "short_axis_mm": lesion.short_axis_mm,
         **of_cancer,
+    }
+
+
+def _biomarker(found: Biomarker) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "value": found.value,
+        "probability": None if found.probability is None else float(found.probability),
+        "probabilities": {name: float(share) for name, share in found.probabilities.items()},
+        "model": found.model.name,
+        "laterality": found.laterality,
+        "roi": [_region(region) for region in found.roi],
+        **_reason(found.reason),
+    }
+
+
+def _region(region: RegionOfInterest) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": region.sop_instance_uid,
+        "frame": region.frame,
+        "polygons_px": [[[float(x), float(y)] for x, y in polygon] for polygon in region.polygons_px],
+        "source": region.source,
+        "label": region.label,
+        "tracking_uid": region.tracking_uid,
+        "object_uid": region.object_uid,
     }
 
 

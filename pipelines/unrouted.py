@@ -9,6 +9,7 @@ from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInp
 from pipelines.headers import MammogramHeader, describe_mammogram, unfit_reason
 from pipelines.image_result import Conclusion, ImageResult
 from pipelines.instances import Instance, read_instances
+from pipelines.region_requests import object_results, requests_left, unanswered_requests
 from pipelines.reporting import ObjectMaker, failed_images, failure, finish, limited
 from sr_templates.contract import ResultKind
 from sr_templates.registry import make_objects
@@ -30,11 +31,14 @@ class UnroutedPipeline:
 
     def analyse(self, study: StudyInput, options: AnalysisOptions) -> PipelineResult:
         """Say of each instance why it is not analysed."""
+        asked = unanswered_requests(study, reasons.REGION_OF_UNKNOWN_IMAGE)
         explained = [(instance, instance.unfit or reasons.NOT_ROUTED) for instance in _instances(study)]
         images = [
             ImageResult(instance=instance, outcome="not_analysed", reason=reason) for instance, reason in explained
         ]
-        why = reasons.joined([reason for _, reason in explained]) if explained else reasons.NO_INSTANCES
+        images += object_results(study, asked)
+        given = [image.reason for image in images if image.reason is not None]
+        why = reasons.joined(given) if given else reasons.NO_INSTANCES
         conclusion = Conclusion(outcome="not_analysed", reason=why)
         return finish(
             study, limited(options, KINDS), images, conclusion, pipeline=self.name, make_objects=self._make_objects
@@ -42,7 +46,7 @@ class UnroutedPipeline:
 
     def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
         """Answer for a study of which not even the headers could be reported."""
-        images = failed_images(_instances(study), reason)
+        images = (*failed_images(_instances(study), reason), *object_results(study, requests_left(study, reason)))
         return failure(
             study, limited(options, KINDS), images, reason, pipeline=self.name, make_objects=self._make_objects
         )

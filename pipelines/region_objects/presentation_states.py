@@ -18,7 +18,7 @@ from pipelines.contract import RegionOfInterest
 from pipelines.elements import items, number, numbers, readable
 from pipelines.region_objects.contract import MAX_ITEMS, MarkedRegion, Marks, NotARegion, RefusedMark, trimmed
 from pipelines.region_objects.references import only_frame
-from pipelines.region_objects.shapes import Points, box, inscribed, paired, polygon
+from pipelines.region_objects.shapes import Points, box, graphic_data, inscribed, paired, polygon
 from sr_templates.evidence import value_text
 
 COMPOUNDS: Final = frozenset({"RECTANGLE", "ELLIPSE", "MULTILINE"})
@@ -102,7 +102,7 @@ def _region(dataset: Dataset, annotation: Dataset, graphic: _Graphic, label: str
 
 
 def _outline(graphic: _Graphic) -> Points:
-    data = numbers(graphic.item, "GraphicData")
+    data = graphic_data(graphic.item)
     if not graphic.compound or graphic.kind == "MULTILINE":
         kind = "POLYLINE" if graphic.compound else graphic.kind
         return polygon(kind, data, closed="always" if graphic.filled else "by_points")

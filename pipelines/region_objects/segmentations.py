@@ -69,12 +69,6 @@ def read(dataset: Dataset) -> Marks:
     return Marks(regions=tuple(regions), refused=tuple(refused))
 
 
-def is_marked_by_a_person(dataset: Dataset) -> bool:
-    """Whether a segment is not a program's alone, as far as the header tells."""
-    segments = items(dataset, "SegmentSequence")
-    return any(value_text(segment, "SegmentAlgorithmType") != "AUTOMATIC" for segment in segments)
-
-
 def _frames(dataset: Dataset) -> Iterator[_Frame]:
     segments = {whole(segment, "SegmentNumber"): segment for segment in items(dataset, "SegmentSequence")}
     shared = next(iter(items(dataset, "SharedFunctionalGroupsSequence")), Dataset())

@@ -10,7 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+
 from pipelines import reasons
+from pipelines.elements import numbers
+from pipelines.headers import MALFORMED
 from pipelines.region_objects.contract import MAX_POINTS, NotARegion
 
 Points = tuple[tuple[float, float], ...]
@@ -25,6 +30,27 @@ STEPS: Final = 8
 SAME_POINT_PX: Final = 0.01
 """Closer ones are one point: graphic data are 32 bit floats."""
 
+TOO_MANY_POINTS: Final = f"an outline of more than {MAX_POINTS} points"
+MAX_BYTES: Final = 2 * MAX_POINTS * 16
+"""Of the numbers of an outline: 4 bytes each in their own VR, 16 where one wrote them as text."""
+
+
+def graphic_data(item: Dataset) -> tuple[float, ...]:
+    """Graphic Data (0070,0022) of an item; none when absent.
+
+    Raises
+    ------
+    NotARegion
+        There are more than an outline has; found out by their length, before the numbers are made.
+    """
+    try:
+        raw = item.get_item("GraphicData")
+    except MALFORMED:
+        return ()
+    if isinstance(raw, RawDataElement) and (raw.length or 0) > MAX_BYTES:
+        raise NotARegion(reasons.region_unsupported(TOO_MANY_POINTS))
+    return numbers(item, "GraphicData")
+
 
 def paired(data: Sequence[float]) -> Points:
     """Column and row in turn, as (0070,0022) holds them.
@@ -35,7 +61,7 @@ def paired(data: Sequence[float]) -> Points:
         There are too many, an odd number, or one is not finite.
     """
     if len(data) > 2 * MAX_POINTS:
-        raise NotARegion(reasons.region_unsupported(f"an outline of more than {MAX_POINTS} points"))
+        raise NotARegion(reasons.region_unsupported(TOO_MANY_POINTS))
     if not data or len(data) % 2 or not all(math.isfinite(value) for value in data):
         raise NotARegion(reasons.region_unsupported("its graphic data are damaged"))
     return tuple(zip(data[::2], data[1::2], strict=True))

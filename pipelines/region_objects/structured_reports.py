@@ -25,7 +25,7 @@ from pipelines.region_objects.contract import (
     trimmed,
 )
 from pipelines.region_objects.references import only_frame
-from pipelines.region_objects.shapes import polygon
+from pipelines.region_objects.shapes import graphic_data, polygon
 from sr_templates.evidence import value_text
 
 # Context Group and template concepts of PS3.16, all of scheme DCM.
@@ -53,8 +53,8 @@ def read(dataset: Dataset) -> Marks:
     by_a_device = _is_device(dataset)
     for group in _groups(dataset, budget):
         label = _label(group)
-        is_machine = by_a_device if _is_device(group) is None else _is_device(group)
-        if is_machine or _item(group, ALGORITHM_NAME) is not None:
+        own_observer = _is_device(group)
+        if (by_a_device if own_observer is None else own_observer) or _item(group, ALGORITHM_NAME) is not None:
             refused[RefusedMark(label=label, reason=reasons.REGION_BY_A_DEVICE, is_request=False)] = None
             continue
         for mark in _marks(group, budget):
@@ -75,9 +75,7 @@ def _region(root: Dataset, group: Dataset, mark: Dataset, label: str) -> RegionO
         raise NotARegion(reasons.region_unsupported("it refers to a segmentation, which has to be sent itself"))
     tool = _text(_item(group, TRACKING_IDENTIFIER)).lower()
     closed = any(word in tool for word in AREA_TOOLS)
-    outline = polygon(
-        value_text(mark, "GraphicType"), numbers(mark, "GraphicData"), closed="always" if closed else "by_points"
-    )
+    outline = polygon(value_text(mark, "GraphicType"), graphic_data(mark), closed="always" if closed else "by_points")
     selected = [_resolved(root, child) for child in items(mark, "ContentSequence")]
     images = [reference for item in selected for reference in items(item, "ReferencedSOPSequence")]
     sop_instance_uid, frame = only_frame(images)

@@ -13,10 +13,12 @@ from typing import Final
 from pydicom import Dataset
 
 from models import registry
+from pipelines import reasons
 from pipelines.contract import AnalysisOptions, PipelineResult, Reason, StudyInput
 from pipelines.image_result import Conclusion
 from pipelines.instances import Instance, read_instances
 from pipelines.outcomes import study_outcome
+from pipelines.region_requests import object_results, requests_left, unanswered_requests
 from pipelines.reporting import ObjectMaker, failed_images, failure, finish, limited
 from pipelines.ultrasound.fitness import unfit_reason
 from pipelines.ultrasound.header import UltrasoundHeader, describe_ultrasound
@@ -66,14 +68,16 @@ class UltrasoundPipeline:
         images = [analyse_image(found, networks, wanted, self._clock) for found in _instances(study)]
         outcome, reason = study_outcome(images)
         conclusion = Conclusion(outcome=outcome, reason=reason, algorithms=networks.reported(images), target="lesion")
-        return finish(study, wanted, images, conclusion, pipeline=self.name, make_objects=self._make_objects)
+        asked = unanswered_requests(study, reasons.REGIONS_ON_ULTRASOUND)
+        listed = (*images, *object_results(study, asked))
+        return finish(study, wanted, listed, conclusion, pipeline=self.name, make_objects=self._make_objects)
 
     def report_failure(self, study: StudyInput, options: AnalysisOptions, reason: Reason) -> PipelineResult:
         """Answer from headers alone: no pixel is touched and no network is loaded."""
         return failure(
             study,
             limited(options, KINDS),
-            failed_images(_instances(study), reason),
+            (*failed_images(_instances(study), reason), *object_results(study, requests_left(study, reason))),
             reason,
             pipeline=self.name,
             make_objects=self._make_objects,

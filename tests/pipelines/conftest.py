@@ -98,6 +98,14 @@ class FakeModels:
 
     detector: Any = field(default_factory=FakeDetector)
     classifier: Any = field(default_factory=FakeClassifier)
+    region_models: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def REGION_MODELS(self) -> tuple[str, ...]:  # noqa: N802  as the registry calls it
+        return tuple(self.region_models)
+
+    def load_region_classifier(self, name: str, device: str, weights_dir: Path | None) -> Any:
+        return self._found(self.region_models[name])
 
     def load_detector(self, name: str, device: str, weights_dir: Path | None) -> Any:
         return self._found(self.detector)
@@ -106,7 +114,11 @@ class FakeModels:
         return self._found(self.classifier)
 
     def describe_model(self, name: str, weights_dir: Path | None) -> Any:
-        return SimpleNamespace(identity=IDENTITIES[name])
+        if name not in self.region_models:
+            return SimpleNamespace(identity=IDENTITIES[name])
+        network = self.region_models[name]
+        missing = ModelIdentity(name=name, version="0.0", weights_sha256=None)
+        return SimpleNamespace(identity=missing if isinstance(network, Exception) else network.identity)
 
     def _found(self, network: Any) -> Any:
         if isinstance(network, Exception):
