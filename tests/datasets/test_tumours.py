@@ -24,6 +24,7 @@ from pipelines.region_masks import mask_of
 from tests.commands import Run, runner
 from tests.datasets.builders import write_png, write_rows
 from tests.factories import small_mammogram
+from tests.pipelines.ultrasound import screens
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "MANIFEST_TUMOURS.md"
 HEADER = (*COLUMNS, "clinical:menopause")
@@ -233,6 +234,27 @@ def test_dicom_says_view_side_and_spacing_and_an_object_says_where_the_lesion_is
         load_tumours(read(tmp_path, row("a.dcm", **{**cells, "lesion": ""})), quietly)
     small_mammogram(tmp_path / "b.dcm", laterality="R", view="CC", number=2)
     with pytest.raises(UnusableImage, match="line 2: sr: no region of this image"):
+        load_tumours(read(tmp_path, row("b.dcm", **cells)), quietly)
+
+
+def test_an_ultrasound_object_is_read_as_the_node_shows_it_in_the_stored_frame(tmp_path: Path) -> None:
+    shown = screens.screen()
+    rows, columns = shown.shape[:2]
+    box = (columns // 4, rows // 4, 3 * columns // 4, 3 * rows // 4)
+    screens.write(tmp_path / "a.dcm", shown, regions=[screens.region(box, delta_cm=(0.008, 0.008))])
+    x0, y0 = box[0] + 20, box[1] + 30
+    cells = {"view": "", "mask": "", "x0": x0, "y0": y0, "x1": x0 + 25, "y1": y0 + 20}
+    (entry,) = read(tmp_path, row("a.dcm", **cells))
+    (tumour,) = load_tumours([entry], quietly)
+    view = tumour.views["US"]
+    assert view.mask.sum() == 25 * 20
+    assert view.spacing_mm == pytest.approx((0.08, 0.08))
+    top, left = max(y0 - 160, 0), max(x0 - 160, 0)
+    stored = (shown if shown.ndim == 2 else shown[..., 0])[top:, left:][: view.mask.shape[0], : view.mask.shape[1]]
+    assert np.abs(view.pixels[view.mask] - stored[view.mask] / 255.0).mean() < 0.02
+    assert not view.pixels[0].any()  # above the picture, which begins further down, it is black
+    screens.write(tmp_path / "b.dcm", np.stack([shown, shown]), multi_frame=True)
+    with pytest.raises(UnusableImage, match="line 2: several frames: export"):
         load_tumours(read(tmp_path, row("b.dcm", **cells)), quietly)
 
 
