@@ -126,3 +126,53 @@ def fpnnet(
         second_opinion=second_opinion,
         false_positives_on=false_positives_on,
     )
+
+
+@app.command()
+def tumours(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Models of regions that predict the same outcome.")
+    ],
+    *,
+    data: Annotated[Path, typer.Option("--data", metavar="MANIFEST", help="CSV or Parquet: docs/MANIFEST_TUMOURS.md.")],
+    weights: Annotated[
+        Path, typer.Option("--weights", metavar="DIR", help="Where the models are: --out of mammonode train.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="predictions.csv, report.html, report.json, plots.")
+    ],
+    split: Annotated[Literal["train", "val", "test", "all"], typer.Option(help="Which tumours.")] = "test",
+    by_folds: Annotated[
+        bool, typer.Option("--by-folds", help="Each tumour by the model that has not seen its fold.")
+    ] = False,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Probability from which one is positive.")] = 0.5,
+    with_score: Annotated[
+        str | None, typer.Option("--with-score", metavar="MODEL", help="Its score enters the regression, too.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 20231118,
+) -> None:
+    """Receptor, subtype, node: trained models side by side on tumours that they have not seen."""
+    from models.registry import REGION_MODELS  # noqa: PLC0415  --help stays quick
+
+    unknown = [model for model in models if model not in REGION_MODELS]
+    if unknown:
+        raise typer.BadParameter(f"no such model: {', '.join(unknown)}; there are {', '.join(REGION_MODELS)}")
+    try:
+        from node.commands_evaluate_tumours import evaluate_tumours  # noqa: PLC0415  --help stays quick without torch
+    except ModuleNotFoundError as error:
+        typer.echo(f"mammonode evaluate needs {error.name}; make research installs it", err=True)
+        raise typer.Exit(2) from error
+
+    evaluate_tumours(
+        list(dict.fromkeys(models)),
+        data,
+        out,
+        weights_dir=weights,
+        split=split,
+        by_folds=by_folds,
+        threshold=threshold,
+        with_score=with_score,
+        device=device,
+        seed=seed,
+    )

@@ -202,20 +202,30 @@ def write_predictions(path: Path, predictions: Sequence[Predictions], model: str
     The column bears the model's name and holds the probability of the second of two classes; of more classes there is
     one for each, ``NAME:CLASS``.
     """
-    columns = (model,) if len(task.classes) == 2 else tuple(f"{model}:{name}" for name in task.classes)
-    rows = []
-    for one in predictions:
-        for tumour, found in zip(one.tumours, one.probabilities.tolist(), strict=True):
-            shown = found[1:] if len(columns) == 1 else found
-            about = (
-                tumour.patient,
-                tumour.name.removeprefix(f"{tumour.patient}/"),
-                tumour.outcomes[task.outcome],
-                tumour.split or "",
-                "" if tumour.fold is None else str(tumour.fold),
-            )
-            rows.append(dict(zip((*ABOUT, *columns), (*about, *map(repr, shown)), strict=True)))
+    columns = probability_columns(model, task)
+    rows = [
+        about(tumour, task) | dict(zip(columns, map(repr, found[-len(columns) :]), strict=True))
+        for one in predictions
+        for tumour, found in zip(one.tumours, one.probabilities.tolist(), strict=True)
+    ]
     write_table(path, (*ABOUT, *columns), rows)
+
+
+def probability_columns(model: str, task: RegionTask) -> tuple[str, ...]:
+    """What the columns are called that hold a model's probabilities: of two classes the second's only."""
+    return (model,) if len(task.classes) == 2 else tuple(f"{model}:{name}" for name in task.classes)
+
+
+def about(tumour: Tumour, task: RegionTask) -> dict[str, str]:
+    """Return the cells of `ABOUT`."""
+    values = (
+        tumour.patient,
+        tumour.name.removeprefix(f"{tumour.patient}/"),
+        tumour.outcomes[task.outcome],
+        tumour.split or "",
+        "" if tumour.fold is None else str(tumour.fold),
+    )
+    return dict(zip(ABOUT, values, strict=True))
 
 
 def measured_on(predictions: Predictions, task: RegionTask, on: str) -> dict[str, Any]:
