@@ -14,30 +14,34 @@ from sklearn.metrics import roc_auc_score
 
 from models import registry
 from models.ip_se_dresnet import network as ip_se_dresnet
+from models.ip_se_dresnet import region
 from models.metadata import FAMILIES
+from models.training import region_networks
 from models.training.region_networks import RECIPES
-from node import cli_ultrasound
 from pipelines.datasets.simulated_tumours import Cohort, simulate
 from pipelines.datasets.tumour_manifest import TumourEntry, write_tumours
 from tests.commands import Run, runner
 from tests.training.small_networks import one_thread
 
 MODEL = "ip-se-dresnet-c"
+SIDE_PX = 64
 SHORT = ("--epochs", 1, "--batch", 5, "--workers", 0, "--device", "cpu", "--precision", "float32")
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in this process, with networks of a block a stage."""
+    """Run a command in this process, with networks of a block a stage on small regions."""
     monkeypatch.setattr(registry, "_resident", {})
     monkeypatch.setattr(ip_se_dresnet, "STAGES", (1, 1, 1, 1))
+    monkeypatch.setattr(region, "INPUT_SHAPE", (SIDE_PX, SIDE_PX))
+    monkeypatch.setattr(region_networks, "SIDE_PX", SIDE_PX)
     with one_thread():
         yield runner(monkeypatch, capsys, "train")
 
 
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> tuple[TumourEntry, ...]:
-    """Twelve patients, one of whom is not marked in CC, and one without a receptor."""
+    """Twelve patients, marked in CC alone."""
     cohort = Cohort(patients=12, distances={"CC": 3.0})
     return simulate(cohort, tmp_path_factory.mktemp("cohort"), lambda items, count, doing: items)
 
@@ -140,4 +144,3 @@ def test_without_the_packages_of_research_it_says_how_to_install_them(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ended = run("radiomics-er", "--data", manifest, "--out", tmp_path / "run")
     assert ended.status == 2 and "make research" in ended.err and "skops" in ended.err
-    assert cli_ultrasound.__doc__
