@@ -199,7 +199,7 @@ def leakage(
     for by_part in lines.values():
         if len(by_part) > 1:
             where = ", ".join(f"{part} in line {line}" for part, line in by_part.items())
-            yield min(by_part.values()), f"one {what} in two {parts} ({where}): all {things} of a {what} go in one"
+            yield min(by_part.values()), f"one {what} in two {parts} ({where}): all {things} of the {what} go in one"
 
 
 Table = tuple[Sequence[str], Iterable[tuple[int, Mapping[str, str]]]]

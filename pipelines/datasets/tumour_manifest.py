@@ -5,7 +5,6 @@ One row a lesion and view. docs/MANIFEST_TUMOURS.md explains it by example.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,11 +155,7 @@ def _content(rows: Iterable[TumourRow]) -> dict[Path, str]:
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in dict.fromkeys(row.path.resolve() for row in rows):
         by_size[path.stat().st_size].append(path)
-    return {
-        path: content_hash(path) if len(alike) > 1 else hashlib.sha256(str(path).encode()).hexdigest()
-        for alike in by_size.values()
-        for path in alike
-    }
+    return {path: content_hash(path) if len(alike) > 1 else str(path) for alike in by_size.values() for path in alike}
 
 
 def _entry(rows: Sequence[TumourRow]) -> TumourEntry:

@@ -117,7 +117,7 @@ def test_rows_of_one_frame_must_agree(folder: Path) -> None:
 
 def test_one_patient_in_two_folds_is_leakage(folder: Path) -> None:
     told = problems(folder, row(), row("1.png", fold=2))
-    assert "line 2: one patient in two folds (1 in line 2, 2 in line 3): all frames of a patient go in one" in told
+    assert "line 2: one patient in two folds (1 in line 2, 2 in line 3): all frames of the patient go in one" in told
 
 
 def test_a_frame_without_a_fold_goes_in_that_of_its_patient(folder: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     rows = (f"a.png,{NAME},train,,,,,,,,0.2,,", f"b.png,{NAME},test,,,,,,,,0.2,,")
     (problem,) = problems(manifest(tmp_path, *rows))
     assert problem == (
-        "line 2: one patient in two splits (train in line 2, test in line 3): all images of a patient go in one"
+        "line 2: one patient in two splits (train in line 2, test in line 3): all images of the patient go in one"
     )
 
 
