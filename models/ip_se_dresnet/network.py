@@ -26,7 +26,7 @@ STAGES: Final = (3, 4, 6, 3)
 CLASSES: Final = 2
 
 
-class SEBasicBlock(BasicBlock):
+class SEBasicBlock(BasicBlock):  # type: ignore[misc]  # torchvision is not typed
     """The residual block of ResNet-34 with squeeze-and-excitation."""
 
     def __init__(self, inplanes: int, planes: int, *args: Any, **kwargs: Any) -> None:
@@ -41,7 +41,7 @@ class SEBasicBlock(BasicBlock):
         return self.relu(out + identity)  # type: ignore[no-any-return]  # nn.Module is not typed
 
 
-class SEBottleneck(Bottleneck):
+class SEBottleneck(Bottleneck):  # type: ignore[misc]  # torchvision is not typed
     """The residual block of ResNet-50 with squeeze-and-excitation."""
 
     def __init__(self, inplanes: int, planes: int, *args: Any, **kwargs: Any) -> None:
@@ -57,7 +57,7 @@ class SEBottleneck(Bottleneck):
         return self.relu(out + identity)  # type: ignore[no-any-return]  # nn.Module is not typed
 
 
-class SEResNet(ResNet):
+class SEResNet(ResNet):  # type: ignore[misc]  # torchvision is not typed
     """torchvision's ResNet with squeeze-and-excitation, any number of channels, and a place to look in.
 
     Parameters
@@ -70,6 +70,7 @@ class SEResNet(ResNet):
 
     def __init__(self, block: type[BasicBlock | Bottleneck], channels: int, classes: int = CLASSES) -> None:
         super().__init__(block, list(STAGES), num_classes=classes)
+        self.conv1: nn.Conv2d
         if channels != self.conv1.in_channels:
             self.conv1 = nn.Conv2d(channels, self.conv1.out_channels, 7, stride=2, padding=3, bias=False)
             nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")

@@ -66,5 +66,6 @@ def _weights(cells: int, start: float, end: float, length: int) -> NDArray[np.fl
     """How much of each cell, shape ``(length, cells)``, each pixel of an axis is."""
     middles = np.arange(length) + 0.5
     place = (middles - start) / (end - start) * cells - 0.5
-    weights = np.clip(1.0 - np.abs(np.clip(place, 0, cells - 1)[:, None] - np.arange(cells)), 0.0, 1.0)
-    return weights * ((middles >= start) & (middles < end))[:, None]
+    weights: NDArray[np.float64] = np.clip(1.0 - np.abs(place.clip(0, cells - 1)[:, None] - np.arange(cells)), 0.0, 1.0)
+    weights[(middles < start) | (middles >= end)] = 0.0
+    return weights

@@ -117,6 +117,7 @@ def test_suspicious_areas_lie_in_the_region_and_reach_the_threshold(predictor: P
         assert attention[attention > 0].min() >= 0.5 and attention.max() <= 1.0
 
 
-def test_both_views_are_needed(predictor: Predictor) -> None:
+def test_both_views_are_needed_and_a_warm_up_has_both(predictor: Predictor) -> None:
+    predictor.warm_up()
     with pytest.raises(ValueError, match="not given in MLO"):
         predictor.predict(noise_lesion("CC"))

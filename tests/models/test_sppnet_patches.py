@@ -47,8 +47,9 @@ def test_a_patch_is_as_large_as_the_lesion_is_in_the_breast(spacing_mm: tuple[fl
     assert patch_of(boxed(pixels, (200, 250, 400, 300), spacing_mm)).shape == (side, side)
 
 
-def test_a_view_without_spacing_is_refused(random_weights_dir: Path) -> None:
+def test_a_view_without_spacing_is_refused_and_a_warm_up_has_one(random_weights_dir: Path) -> None:
     model = registry.load_region_classifier("SPPNet-ER", "cpu", random_weights_dir)
+    model.warm_up()
     with pytest.raises(ValueError, match="spacing of a view is not known"):
         model.predict(noise_lesion("CC", spacing_mm=None))
 
