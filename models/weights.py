@@ -76,7 +76,8 @@ def find_weights(name: str, weights_dir: Path | None = None) -> WeightsPlace:
     own = None if weights_dir is None else weights_dir / folder_name(name)
     if own is not None and own.is_dir():
         folder = own
-        if not ((own / "metadata.json").exists() or any(folder.glob("*.safetensors"))):
+        weights = [*folder.glob("*.safetensors"), *folder.glob("*.skops")]
+        if not (weights or (own / "metadata.json").exists()):
             raise WeightsMissing("no weights installed")
         metadata = read_metadata(own / "metadata.json")
     else:
@@ -146,13 +147,20 @@ def write_weights(
     from safetensors.torch import save  # noqa: PLC0415  imports torch, which takes seconds
 
     content = save({key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()})
+    return write_weights_file(content, WEIGHTS_FILE, directory, metadata, trained_on=trained_on)
+
+
+def write_weights_file(
+    content: bytes, file_name: str, directory: Path, metadata: Mapping[str, Any], *, trained_on: str | None = None
+) -> str:
+    """Write weights that are bytes already, of whatever format, as `write_weights` does."""
     sha256 = hashlib.sha256(content).hexdigest()
-    described = {**metadata, "weights": {"file": WEIGHTS_FILE, "sha256": sha256}}
+    described = {**metadata, "weights": {"file": file_name, "sha256": sha256}}
     if trained_on is not None:
         version = f"{metadata['version'].partition('+')[0]}+{sha256[:8]}"
         described |= {"version": version, "changelog": {version: f"trained on {trained_on}"}}
     directory.mkdir(parents=True, exist_ok=True)
-    _replace(directory / WEIGHTS_FILE, content)
+    _replace(directory / file_name, content)
     _replace(directory / "metadata.json", (json.dumps(described, indent=4) + "\n").encode())
     return sha256
 

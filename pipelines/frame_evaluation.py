@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BoxPx
-from models.evaluation.comparators import clinical_model, out_of_fold, radiomics_model
+from models.evaluation.comparators import clinical_model, out_of_fold
 from models.evaluation.frames import EvaluatedFrame, ScoredFrame, evaluated
-from models.evaluation.radiomics import RadiomicsExtractor, available
 from models.lesions import GreyFrame
 from models.predictor import LesionClassifier, Segmenter
+from models.radiomics.features import FEATURES_OF, FeatureExtractor, available, settings_text
+from models.radiomics.recipes import forest
+from models.regions.contract import LesionView
 from models.training.frames import FrameLesion, TrainingFrame
 from models.training.us_rois import RoiModel, class_of
 from pipelines.training import Progress
@@ -108,13 +110,13 @@ def compare(
     words = [f"clinical (age, stage, BI-RADS; SVM) on {given} frames" if given else "clinical: no such data"]
     radiomics: list[Floats | None] = [None] * len(known)
     if available():
-        extractor = RadiomicsExtractor()
+        extractor = FeatureExtractor(settings_text(FEATURES_OF["radiomics-her2-ultrasound"]))
         radiomics = [_features(extractor, frame, model) for frame in progress(known, len(known), "radiomics")]
     found = sum(values is not None for values in radiomics)
     words.insert(0, f"radiomics (961 features, 6 by RFE, 90 trees) on {found} frames" if available() else NO_RADIOMICS)
     names = [frame.name for frame in known]
     return Comparators(
-        radiomics=_scores(names, out_of_fold(radiomics_model(seed), radiomics, positive, folds)),
+        radiomics=_scores(names, out_of_fold(forest(seed), radiomics, positive, folds)),
         clinical=_scores(names, out_of_fold(clinical_model(seed), clinical, positive, folds)),
         words="; ".join(words),
     )
@@ -140,12 +142,16 @@ def _clinical(frame: TrainingFrame) -> Floats | None:
     return None if any(value is None for value in values) else np.array(values, dtype=np.float64)
 
 
-def _features(extractor: RadiomicsExtractor, frame: TrainingFrame, model: RoiModel) -> Floats | None:
-    """Features of the largest lesion that has a mask."""
+def _features(extractor: FeatureExtractor, frame: TrainingFrame, model: RoiModel) -> Floats | None:
+    """Features of the largest lesion that has a mask; None where none has, or it is too small."""
     masks = [lesion.mask for lesion in lesions_of(frame, model) if lesion.mask is not None]
     if not masks:
         return None
-    return extractor.features(frame.pixels, max(masks, key=lambda mask: int(mask.sum())))
+    largest = max(masks, key=lambda mask: int(mask.sum()))
+    try:
+        return extractor.features(LesionView(pixels=frame.pixels, mask=largest, spacing_mm=None))
+    except ValueError:
+        return None
 
 
 def _scores(names: Sequence[str], scores: Sequence[float | None]) -> dict[str, float]:

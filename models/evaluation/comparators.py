@@ -1,40 +1,23 @@
 """The two comparators of the paper on HER2, fold by fold: radiomics with a random forest, and clinical with an SVM.
 
 Radiomics: six features by recursive elimination, then a random forest of 90 trees (Xu et al., Front. Oncol. 12:829041,
-2022). The paper does not say by what features are eliminated: by the importance in such a forest, a tenth in each
-round. Clinical: age, stage and BI-RADS in a support vector machine, with the usual kernel (RBF). All of it, selection
-and scaling too, sees only the folds that are not measured.
+2022), which is `models.radiomics.recipes.forest`. The paper does not say by what features are eliminated: by the
+importance in such a forest, a tenth in each round. Clinical: age, stage and BI-RADS in a support vector machine, with
+the usual kernel (RBF). All of it, selection and scaling too, sees only the folds that are not measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import RFE
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 Floats = NDArray[np.float64]
-
-SELECTED: Final = 6
-TREES: Final = 90
-ELIMINATED: Final = 0.1
-
-
-def radiomics_model(seed: int) -> Any:
-    """Imputation by the median, recursive elimination down to six features, a random forest of 90 trees."""
-    forest = {"n_estimators": TREES, "class_weight": "balanced", "random_state": seed, "n_jobs": 1}
-    return make_pipeline(
-        SimpleImputer(strategy="median", keep_empty_features=True),
-        RFE(RandomForestClassifier(**forest), n_features_to_select=SELECTED, step=ELIMINATED),
-        RandomForestClassifier(**forest),
-    )
 
 
 def clinical_model(seed: int) -> Any:

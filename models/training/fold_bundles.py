@@ -86,43 +86,44 @@ def write_bundle(
     measured : mapping or None
         The card's member ``measured``; None: nothing was measured.
     """
-    said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
-    metadata = bundle_metadata(name) | {"measured": dict(said)}
     described = {**training, "frames": digest_of(frames)}
-    return write_network(weights, directory, name, fold, metadata=metadata, note=note, training=described)
+    metadata = fold_metadata(name, fold, note=note, training=described, measured=measured)
+    return write_network(weights, directory, name, fold, metadata=metadata)
 
 
 def write_network(
-    weights: Mapping[str, Tensor],
-    directory: Path,
+    weights: Mapping[str, Tensor], directory: Path, name: str, fold: int | None, *, metadata: Mapping[str, Any]
+) -> Path:
+    """Write weights in half precision as given, with their metadata and card, and return their folder."""
+    target = weights_dir_of(directory, fold) / folder_name(name)
+    write_weights(weights, target, metadata, trained_on=metadata["training_data"])
+    write_card(target, chosen_by_figures=False)
+    return target
+
+
+def fold_metadata(
     name: str,
     fold: int | None,
     *,
-    metadata: Mapping[str, Any],
     note: str,
     training: Mapping[str, Any],
-) -> Path:
-    """Write the bundle of a network, in half precision as given, and return its folder.
+    measured: Mapping[str, Any] | None,
+    described: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the metadata of a bundle; see `write_bundle`.
 
     Parameters
     ----------
-    metadata : mapping
-        All but what is said here of the training.
-    note : str
-        What it was trained on, in words.
-    training : mapping
-        How.
+    described : mapping or None
+        What the bundle says without what training adds; None: what the model's own bundle says.
     """
-    trained_on = note if fold is None else f"{note}, without fold {fold}"
-    described = {
-        "training_data": trained_on,
+    said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
+    return dict(described or bundle_metadata(name)) | {
+        "training_data": note if fold is None else f"{note}, without fold {fold}",
         "licence": "that of the images it was trained on; see training_data",
         "training": dict(training),
+        "measured": dict(said),
     }
-    target = weights_dir_of(directory, fold) / folder_name(name)
-    write_weights(weights, target, {**metadata, **described}, trained_on=trained_on)
-    write_card(target, chosen_by_figures=False)
-    return target
 
 
 def note_measured(bundle: Path, measured: Mapping[str, Any], *, chosen_by_figures: bool) -> None:
