@@ -147,11 +147,11 @@ def _radiomics(name: str) -> Callable[..., None]:
         *,
         data: TumoursOption,
         out: BundlesOption,
-        outcome: OutcomeOption = None,
         fold: FoldOption = None,
         folds: FoldsOption = None,
         final: FinalOption = True,
         seed: SeedOption = 1,
+        workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
         minutes: MinutesOption = None,
     ) -> None:
         require_research(*RADIOMICS_NEEDS)
@@ -161,8 +161,9 @@ def _radiomics(name: str) -> Callable[..., None]:
             name,
             data,
             out,
-            which=Which(outcome=outcome, fold=fold, folds=folds, final=final),
+            which=Which(fold=fold, folds=folds, final=final),
             seed=seed,
+            workers=workers,
             minutes=minutes,
         )
 

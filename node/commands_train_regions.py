@@ -18,7 +18,7 @@ from models.training import region_networks
 from models.training.fold_bundles import run_dir_of
 from models.training.loop import Precision
 from models.training.region_networks import RECIPES, RegionPlan
-from models.training.region_parts import Problem, parts_of, with_folds
+from models.training.region_parts import Problem, RegionParts, parts_of, with_folds
 from models.training.tumours import Tumour
 from node.commands_train import device_of, shown, stopping
 from pipelines.datasets.tumours import load_tumours, read_tumours
@@ -36,6 +36,9 @@ from pipelines.region_training import (
 
 REFUSED: Final = 2
 """Exit status when a run cannot begin or go on with what it was given."""
+
+TEST_SHARE: Final = 0.3
+"""Share of the patients that both papers on mammograms with radiomics measured on."""
 
 STOPPED: Final = 3
 """Exit status of a run that was stopped before its last step."""
@@ -106,7 +109,7 @@ def train_network(
     recipe = RECIPES[FAMILIES[model]]
 
     def fit_with(task: RegionTask, until: Until) -> Fit:
-        def fit(parts: Any, fold: int | None, note: str, described: Mapping[str, Any]) -> Path | None:
+        def fit(parts: RegionParts, fold: int | None, note: str, described: Mapping[str, Any]) -> Path | None:
             with tqdm(unit="step", desc=_named(model, fold), smoothing=0.05) as bar:
                 return region_networks.train(
                     parts,
@@ -134,6 +137,46 @@ def train_network(
         device=plan.device,
         test_share=recipe.test_share,
         problem_of=lambda task: region_networks.too_small(model, task),
+        fit_with=fit_with,
+        minutes=minutes,
+    )
+
+
+def train_radiomics(
+    model: str, manifest: Path, out: Path, *, which: Which, seed: int, workers: int, minutes: float | None
+) -> None:
+    """Fit a recipe of radiomics; likewise. Features that were computed before it was stopped are kept."""
+    from models.training import region_radiomics  # noqa: PLC0415  needs pyradiomics
+
+    def fit_with(task: RegionTask, until: Until) -> Fit:
+        def fit(parts: RegionParts, fold: int | None, note: str, described: Mapping[str, Any]) -> Path | None:
+            known = parts.without_held_out
+            with tqdm(unit="outline", desc=_named(model, fold), smoothing=0.05) as bar:
+                try:
+                    return region_radiomics.train(
+                        known if fold is None else (*known, *parts.held_out),
+                        out,
+                        model=model,
+                        fold=fold,
+                        note=note,
+                        seed=seed,
+                        workers=workers,
+                        tell=lambda done, total: _advance(bar, done, total, until),
+                    )
+                except _Stopped:
+                    return None
+
+        return fit
+
+    _train(
+        model,
+        manifest,
+        out,
+        which=which,
+        seed=seed,
+        device="cpu",
+        test_share=TEST_SHARE,
+        problem_of=lambda task: lambda tumour: None,
         fit_with=fit_with,
         minutes=minutes,
     )
@@ -256,8 +299,18 @@ def _named(model: str, fold: int | None) -> str:
     return model if fold is None else f"{model}, without fold {fold}"
 
 
+class _Stopped(Exception):
+    """Between two outlines, whose features are kept as they come."""
+
+
+def _advance(bar: tqdm[NoReturn], done: int, total: int, until: Until) -> None:
+    _begin(bar, done, total)
+    if done < total and until():
+        raise _Stopped
+
+
 def _begin(bar: tqdm[NoReturn], done: int, total: int) -> None:
-    bar.total, bar.n, bar.initial = total, done, done
+    bar.total, bar.n = total, done
     bar.refresh()
 
 

@@ -59,7 +59,7 @@ class Predictor:
         return cls(recipe, weights.metadata, weights_sha256=weights.sha256)
 
     def predict(self, lesion: Lesion) -> RegionOutput:
-        """Give the probability of each class; see `models.predictor.RegionClassifier.predict`. There is no attention."""
+        """Give the probability of each class; see `models.predictor.RegionClassifier.predict`. No attention."""
         if lacking := self.task.missing(lesion):
             raise ValueError(f"the lesion has no {' or '.join(lacking)}, which {self.identity.name} needs")
         with self._one_at_a_time:

@@ -26,7 +26,7 @@ LEAST_OF_A_CLASS: Final = 6
 """Fewer rows of a class are not learned from: inner folds would lack it, and SMOTE would have no neighbours."""
 
 FALLING: Final = 10.0
-"""Strengths of LASSO so many times below the best so far are not tried: the error rises by then, and they take longest."""
+"""Strengths of LASSO so many times below the best so far are not tried: the error rises by then, and they take long."""
 
 ITERATIONS: Final = 1000
 """Of LASSO where the paper names none: scikit-learn's."""
@@ -176,11 +176,12 @@ class LassoFeatures(TransformerMixin, BaseEstimator):
     kept_ : numpy.ndarray
         Columns that are kept.
     alphas_ : list of float
-        Chosen strengths, one an regression.
+        Chosen strengths, one a regression.
     """
 
     def __init__(
         self,
+        *,
         alphas: tuple[float, ...] | None = None,
         folds: int = 10,
         most: int | None = None,
@@ -298,8 +299,8 @@ def best_subset(rows: Floats, labels: NDArray[Any], splits: Splits, size: int) -
 class BestForNaiveBayes(TransformerMixin, BaseEstimator):
     """The features of the paper's comparator: of each view, LASSO and the best four; of these, the best four.
 
-    Li et al. keep 22 features of a view by LassoCV, go through all subsets of four, and then through all subsets of four
-    of the eight.
+    The paper keeps 22 features of a view by LassoCV, goes through all subsets of four, and then through all subsets of
+    four of the eight.
 
     Parameters
     ----------

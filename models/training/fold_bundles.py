@@ -86,49 +86,43 @@ def write_bundle(
     measured : mapping or None
         The card's member ``measured``; None: nothing was measured.
     """
-    said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
-    metadata = bundle_metadata(name) | {"measured": dict(said)}
     described = {**training, "frames": digest_of(frames)}
-    return write_network(weights, directory, name, fold, metadata=metadata, note=note, training=described)
+    metadata = fold_metadata(name, fold, note=note, training=described, measured=measured)
+    return write_network(weights, directory, name, fold, metadata=metadata)
 
 
 def write_network(
-    weights: Mapping[str, Tensor],
-    directory: Path,
-    name: str,
-    fold: int | None,
-    *,
-    metadata: Mapping[str, Any],
-    note: str,
-    training: Mapping[str, Any],
+    weights: Mapping[str, Tensor], directory: Path, name: str, fold: int | None, *, metadata: Mapping[str, Any]
 ) -> Path:
-    """Write the bundle of a network, in half precision as given, and return its folder.
-
-    Parameters
-    ----------
-    metadata : mapping
-        All but what is said here of the training.
-    note : str
-        What it was trained on, in words.
-    training : mapping
-        How.
-    """
-    described = with_training(metadata, fold, note=note, training=training)
+    """Write weights in half precision as given, with their metadata and card, and return their folder."""
     target = weights_dir_of(directory, fold) / folder_name(name)
-    write_weights(weights, target, described, trained_on=described["training_data"])
+    write_weights(weights, target, metadata, trained_on=metadata["training_data"])
     write_card(target, chosen_by_figures=False)
     return target
 
 
-def with_training(
-    metadata: Mapping[str, Any], fold: int | None, *, note: str, training: Mapping[str, Any]
+def fold_metadata(
+    name: str,
+    fold: int | None,
+    *,
+    note: str,
+    training: Mapping[str, Any],
+    measured: Mapping[str, Any] | None,
+    described: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the metadata of a trained bundle: what was known before, and on what and how it was trained."""
-    return {
-        **metadata,
+    """Return the metadata of a bundle; see `write_bundle`.
+
+    Parameters
+    ----------
+    described : mapping or None
+        What the bundle says without what training adds; None: what the model's own bundle says.
+    """
+    said = measured or (NOT_MEASURED if fold is None else {"note": f"to be measured on fold {fold}", "figures": []})
+    return dict(described or bundle_metadata(name)) | {
         "training_data": note if fold is None else f"{note}, without fold {fold}",
         "licence": "that of the images it was trained on; see training_data",
         "training": dict(training),
+        "measured": dict(said),
     }
 
 

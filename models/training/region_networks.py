@@ -21,7 +21,7 @@ from models.ip_se_dresnet.region import region_px as ip_se_dresnet_region
 from models.metadata import FAMILIES, own_metadata
 from models.regions.contract import RegionTask
 from models.regions.crops import SIDE_PX
-from models.training.fold_bundles import run_dir_of, write_network
+from models.training.fold_bundles import fold_metadata, run_dir_of, write_network
 from models.training.loop import arithmetic
 from models.training.provenance import digest_of_file
 from models.training.region_parts import RegionParts, counted, digest_of_tumours
@@ -253,7 +253,8 @@ def train(
         "step_of_best": best.step,
         "figures_of_choice": {name: round(value, 4) for name, value in best.figures.items()},
     }
-    return write_network(best.weights, directory, model, fold, metadata=described, note=note, training=training)
+    metadata = fold_metadata(model, fold, note=note, training=training, measured=None, described=described)
+    return write_network(best.weights, directory, model, fold, metadata=metadata)
 
 
 def new_network(model: str, task: RegionTask, seed: int, start: Sequence[Path] = ()) -> nn.Module:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion, shift
 
 from models.errors import TrainingRefused
-from models.metadata import bundle_metadata, folder_name, own_metadata
+from models.metadata import folder_name, own_metadata
 from models.radiomics.features import FEATURES_OF, FeatureExtractor, settings_text
 from models.radiomics.fitted import FittedRecipe, to_bytes
 from models.radiomics.recipes import fallbacks, fit, recipe, selected_columns, takes_two_outlines
 from models.regions.contract import LesionView, RegionTask, View
 from models.training.card import write_card
-from models.training.fold_bundles import NOT_MEASURED, weights_dir_of, with_training
+from models.training.fold_bundles import fold_metadata, weights_dir_of
 from models.training.loop import training_dir
 from models.training.provenance import digest_of_images
 from models.training.radiomics_table import FEATURES_FILE, Measured, Outlined, features_of_all
@@ -116,11 +116,8 @@ def train(
     except ValueError as error:
         raise TrainingRefused(f"{model}: {error}") from error
     fitted = FittedRecipe(pipeline=pipeline, settings=settings, names=names)
-    metadata = with_training(
-        bundle_metadata(model) | {"measured": dict(measured or NOT_MEASURED)},
-        fold,
-        note=note,
-        training=_training(fitted, table, chosen, task, seed),
+    metadata = fold_metadata(
+        model, fold, note=note, training=_training(fitted, table, chosen, task, seed), measured=measured
     )
     metadata["features"] = {"names": list(names), "settings": settings}
     metadata["required_packages_version"] = {package: version(package) for package in PACKAGES}
