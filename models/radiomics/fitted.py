@@ -39,6 +39,7 @@ TRUSTED: Final = frozenset(
         "numpy.dtype",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
+        "sklearn.tree._tree.Tree",
     }
 )
 """Types beyond those of scikit-learn, NumPy and Python that skops itself knows to be safe."""

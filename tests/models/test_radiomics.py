@@ -195,7 +195,7 @@ def test_without_any_feature_that_differs_the_best_one_is_kept_and_it_is_said() 
 
 
 def test_smote_sees_no_row_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every row carries its number: what is resampled, and what the machine is fitted to, is compared with the folds."""
+    """A row is known by its first value: what is resampled are the rows of the folds that a machine is fitted to."""
     seen: list[set[float]] = []
     original = steps.SMOTE.fit_resample
 
@@ -246,7 +246,7 @@ def test_a_type_that_is_not_trusted_is_neither_written_nor_read() -> None:
     with zipfile.ZipFile(file, "a") as archive:
         said = {"settings": "", "names": [], "versions": fitted_module.versions()}
         archive.writestr("features.json", json.dumps(said))
-    with pytest.raises(WeightsMismatch, match="types that are not trusted: .*dumps"):
+    with pytest.raises(WeightsMismatch, match=r"types that are not trusted: .*dumps"):
         from_bytes(file.getvalue(), "radiomics-er")
 
 
@@ -258,5 +258,5 @@ def test_bytes_of_something_else_or_of_another_version_are_refused(monkeypatch: 
         with pytest.raises(WeightsMismatch, match="no fitted model"):
             from_bytes(broken, "radiomics-er")
     monkeypatch.setattr(fitted_module, "versions", lambda: {"scikit-learn": "2", "pyradiomics": "3"})
-    with pytest.raises(WeightsMismatch, match="install scikit-learn==1$"):
+    with pytest.raises(WeightsMismatch, match=r"install scikit-learn==1$"):
         from_bytes(content, "radiomics-er")

@@ -21,10 +21,10 @@ if not available():
 for package in ("sklearn", "imblearn", "skops"):
     pytest.importorskip(package)
 
-from models.radiomics.predict import Predictor
-from models.training import radiomics_table
-from models.training.radiomics_table import Outlined, features_of_all
-from models.training.region_radiomics import other_outline, train
+from models.radiomics.predict import Predictor  # noqa: E402  needs what is asked for above
+from models.training import radiomics_table  # noqa: E402  needs what is asked for above
+from models.training.radiomics_table import Outlined, features_of_all  # noqa: E402  needs what is asked for above
+from models.training.region_radiomics import other_outline, train  # noqa: E402  needs what is asked for above
 
 MODEL = "radiomics-er"
 
