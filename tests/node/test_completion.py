@@ -113,3 +113,9 @@ def test_deciding_changes_nothing_and_says_the_same_again() -> None:
     assert state == study(*FOUR)
     with pytest.raises(FrozenInstanceError):
         state.last_received_at = 0.0  # type: ignore[misc] # that is the point
+
+
+def test_a_mark_in_an_answered_study_waits_for_no_view_that_it_lacks() -> None:
+    late = replace(study("L-CC", None), is_late_request=True)
+    assert decide(late, POLICY, 101.0) == Wait(until=102.0)
+    assert decide(late, POLICY, 102.0) == Ready(why="regions")

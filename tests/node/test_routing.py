@@ -10,8 +10,10 @@ from pydicom.uid import (
     CTImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
     DigitalMammographyXRayImageStorageForProcessing,
+    GrayscaleSoftcopyPresentationStateStorage,
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
     XRayRadiationDoseSRStorage,
@@ -37,6 +39,8 @@ from tests.node.builders import STUDY
         (SecondaryCaptureImageStorage, "secondary_capture"),
         (MammographyCADSRStorage, "structured_report"),
         (XRayRadiationDoseSRStorage, "structured_report"),
+        (GrayscaleSoftcopyPresentationStateStorage, "presentation_state"),
+        (SegmentationStorage, "segmentation"),
         (CTImageStorage, "sop_class"),
         ("", "sop_class"),
         ("1.2.3.4.private", "sop_class"),
@@ -112,3 +116,14 @@ def test_a_study_of_only_such_instances_is_answered_all_the_same(tmp_path: Path)
         assert list(inputs) == ["none"]
         assert inputs["none"].instances == ()
         assert len(inputs["none"].not_routed) == len(kinds)
+
+
+def test_a_mark_goes_with_the_mammograms_and_what_marks_nothing_does_not(tmp_path: Path) -> None:
+    kinds = (UltrasoundImageStorage, DigitalMammographyXRayImageStorageForPresentation)
+    mixed = files(tmp_path, *kinds, GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage)
+    inputs = study_inputs(STUDY, 1, mixed, carries=lambda file: file == mixed[2])
+    assert inputs["mammography"].region_objects == (mixed[2],)
+    assert inputs["ultrasound"].region_objects == ()
+    left = [(file, reason.code) for study in inputs.values() for file, reason in study.not_routed]
+    assert left == [(mixed[3], "segmentation")]
+    assert study_inputs(STUDY, 1, mixed[2:3])["none"].region_objects == (), "there is no file to look into"

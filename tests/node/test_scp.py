@@ -38,11 +38,12 @@ from node.ledger import Ledger
 from node.outbox import Outbox
 from node.scp import Receiver, is_listening
 from node.spool import Spool
-from tests.factories import small_dose_sr
+from tests.factories import small_dose_sr, small_mammogram
 from tests.node.builders import STUDY, claimed, kinds, received, result, settings_in
 from tests.peers import hostile
 from tests.peers.dcmtk import echoscu, storescu
 from tests.peers.processes import free_port, wait_until
+from tests.region_objects import graphic, presentation_state
 
 MG = DigitalMammographyXRayImageStorageForPresentation
 NODE = "MAMMONODE"
@@ -190,6 +191,19 @@ def test_ultrasound_goes_to_its_pipeline_and_counts_as_no_view_so_that_quiet_tim
     assert (event.detail["view"], event.detail["routed_to"]) == (None, "ultrasound")
     (instance,) = node.ledger.study_state(STUDY).instances
     assert instance.is_open_ended
+
+
+@pytest.mark.parametrize(("model_name", "kept"), [("viewer", "regions"), ("mammonode", None)])
+def test_a_mark_is_kept_for_the_studys_pipeline_unless_this_node_made_it(
+    node: Node, model_name: str, kept: str | None
+) -> None:
+    mammogram = small_mammogram(laterality="L", view="CC", study_instance_uid=STUDY)
+    circle = graphic("CIRCLE", [(20.0, 20.0), (30.0, 20.0)])
+    state = presentation_state(mammogram, [circle], ManufacturerModelName=model_name)
+    file = BytesIO()
+    dcmwrite(file, state, enforce_file_format=True)
+    assert node.store(data_set(file.getvalue()), state.SOPInstanceUID, state.SOPClassUID) == 0x0000
+    assert [event.detail["routed_to"] for event in node.ledger.history(STUDY)] == ([kept] if kept else [])
 
 
 @pytest.mark.parametrize(

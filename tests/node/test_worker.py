@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from node.arrivals import ReceivedInstance
 from node.ledger import Ledger
 from node.outbox import Outbox
 from node.worker import Worker
@@ -308,3 +309,37 @@ def test_steps_come_in_their_order(tmp_path: Path, pipeline: FakePipeline, ledge
     Worker(settings_in(tmp_path), ledger, outbox, fault=steps.append).analyse(STUDY)
     assert len(pipeline.asked) == 1
     assert steps == ["claimed", "analysed", "published"]
+
+
+def region_object(number: int) -> ReceivedInstance:
+    """A report in which a person marked regions."""
+    return received(number, view=None, routed_to="regions", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34")
+
+
+def test_a_request_that_kills_its_workers_is_set_aside_and_the_study_is_answered(
+    worker: Worker, pipeline: FakePipeline, ledger: Ledger, clock: Clock
+) -> None:
+    queued(ledger, received(1), region_object(2))
+    for number in range(2):
+        assert ledger.claim(STUDY, f"dies-{number}", clock(), LEASE_S)
+        clock.advance(LEASE_S)
+        assert ledger.bury(STUDY, clock(), republish_at=clock(), max_deaths=3)
+    assert worker.analyse(STUDY)
+    ((what, study, _),) = pipeline.asked
+    assert (what, study.region_objects) == ("analyse", ())
+    assert [(file.sop_instance_uid, reason.code) for file, reason in study.not_routed] == [
+        (f"{STUDY}.2", "region_set_aside")
+    ]
+    assert state_of(ledger) == ("answered", 1)
+
+
+def test_a_study_that_is_too_slow_with_a_request_is_tried_again(
+    worker: Worker, pipeline: FakePipeline, ledger: Ledger
+) -> None:
+    queued(ledger, received(1), region_object(2))
+    pipeline.analyses = raising(SoftTimeLimitExceeded())
+    with pytest.raises(SoftTimeLimitExceeded):
+        worker.analyse(STUDY)
+    ((_, study, _),) = pipeline.asked
+    assert [file.sop_instance_uid for file in study.region_objects] == [f"{STUDY}.2"]
+    assert state_of(ledger) == ("queued", 1)
