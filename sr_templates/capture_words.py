@@ -14,7 +14,7 @@ from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, REGION, UNCLAS
 from sr_templates.evidence import headers, valid_text
 from sr_templates.marks import Mark
 from sr_templates.outlines import region_box_px, region_outline_px
-from sr_templates.predictions import PlacedRegion, PredictedLesion, algorithms_shown, regions_on
+from sr_templates.predictions import PlacedRegion, PredictedLesion, Prediction, algorithms_shown, regions_on
 from sr_templates.wording import (
     LABEL_WORDS,
     NumberedFinding,
@@ -37,6 +37,7 @@ COLORS: Final[Mapping[Label | None, Rgb]] = {"malignant": MALIGNANT, "benign": B
 
 _HASH_PREFIX = 12
 _PARAGRAPH_GAP = 0.7
+_LISTED_PREDICTIONS = 8
 
 
 def label_color(finding: ReportedFinding) -> Rgb:
@@ -99,21 +100,31 @@ def apart(lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def prediction_lines(lesions: Iterable[PredictedLesion], *, full: bool = True) -> Iterator[Line]:
-    """Lesion by lesion: where, what is predicted by which model, and why other models predict nothing.
+    """Lesion by lesion, each a paragraph: where, what is predicted by which model, why others predict nothing.
 
-    Those of a `full` picture name who marked the lesion.
+    Those of a `full` picture name who marked the lesion. Of very many predictions only the first are listed.
     """
+    listed = 0
+    left_out = 0
     for lesion in lesions:
-        where = f"{lesion.name}: {lesion_words(lesion)}" + (
-            f", {marked_words(lesion)}" if full and lesion.regions else ""
-        )
-        yield Line(text=drawable(where), color=REGION)
-        for prediction, algorithm in lesion.attempted:
-            words = f"{lesion.name}: {prediction_words(prediction)} ({algorithm_words(algorithm)})"
-            yield Line(text=text(words), color=REGION)
-        if lesion.attempted:
-            yield Line(text=f"{lesion.name}: predictions, no laboratory results", color=WARNING)
-        yield from (Line(text=text(f"{lesion.name}: {words}"), color=WARNING) for words in left_out_words(lesion))
+        shown = lesion.attempted[: max(_LISTED_PREDICTIONS - listed, 0)]
+        listed += len(shown)
+        left_out += len(lesion.attempted) - len(shown)
+        yield from apart(_lesion_lines(lesion, shown, full=full))
+    if left_out:
+        words = f"and {count_words(left_out, 'more prediction')}, listed in the structured report"
+        yield Line(text=words, color=WARNING)
+
+
+def _lesion_lines(lesion: PredictedLesion, shown: Sequence[Prediction], *, full: bool) -> Iterator[Line]:
+    marked = f", {marked_words(lesion)}" if full and lesion.regions else ""
+    yield Line(text=drawable(f"{lesion.name}: {lesion_words(lesion)}{marked}"), color=REGION)
+    for prediction, algorithm in shown:
+        words = f"{lesion.name}: {prediction_words(prediction)} ({algorithm_words(algorithm)})"
+        yield Line(text=text(words), color=REGION)
+    if shown:
+        yield Line(text=f"{lesion.name}: predictions, no laboratory results", color=WARNING)
+    yield from (Line(text=text(f"{lesion.name}: {words}"), color=WARNING) for words in left_out_words(lesion))
 
 
 def drawable(words: str) -> str:
@@ -190,9 +201,8 @@ def region_marks_of(report: StudyReport, image: ReportedImage, *, full_tags: boo
 def _region_tags(lesion: PredictedLesion, placed: PlacedRegion, full_tags: bool) -> tuple[str, ...]:
     if not full_tags:
         return (lesion.name,)
-    named = f'{lesion.name} "{placed.label}"'
-    said = (drawable(words) for words in (f"{named}: {tag_prediction_words(lesion)}", named))
-    return (*said, lesion.name)
+    said = tag_prediction_words(lesion)
+    return drawable(f'{lesion.name} "{placed.label}": {said}'), f"{lesion.name}: {said}", lesion.name
 
 
 def _mark(image: ReportedImage, numbered: NumberedFinding, full_tags: bool) -> Mark:

@@ -21,6 +21,7 @@ from sr_templates.content import text
 Verbatim = Mapping[BaseTag, RawDataElement | DataElement]
 
 UTF_8: Final = "ISO_IR 192"
+_ASCII: Final = "ISO_IR 6"
 _SPECIFIC_CHARACTER_SET: Final = Tag("SpecificCharacterSet")
 _FREE_TEXT_VRS: Final = frozenset({"LO", "SH", "ST", "LT", "UT", "UC"})
 
@@ -46,7 +47,7 @@ def carrying(document: Dataset, verbatim: Mapping[BaseTag, RawDataElement]) -> t
     if not foreign:
         return verbatim, None
     declared = _declared(verbatim)
-    codec = python_encoding.get(declared) if declared.startswith("ISO_IR ") else None
+    codec = python_encoding.get(declared) if declared.startswith("ISO_IR ") and declared != _ASCII else None
     if codec is not None and all(_encodes(element.value, codec) for element in foreign):
         return verbatim, codec
     decoded = _decoded(verbatim, declared)
@@ -77,7 +78,7 @@ def _declared(verbatim: Mapping[BaseTag, RawDataElement]) -> str:
 def _decoded(verbatim: Mapping[BaseTag, RawDataElement], declared: str) -> Verbatim | None:
     """Patient and study as text, declared to be UTF-8; None when the source's bytes are not what it declares."""
     others = [element for tag, element in verbatim.items() if tag != _SPECIFIC_CHARACTER_SET]
-    if declared in ("", "ISO_IR 6") and not all((element.value or b"").isascii() for element in others):
+    if declared in ("", _ASCII) and not all((element.value or b"").isascii() for element in others):
         return None
     source = Dataset()
     for element in verbatim.values():

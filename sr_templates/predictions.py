@@ -20,6 +20,9 @@ from sr_templates.contract import (
 from sr_templates.evidence import value_text
 from sr_templates.identity import result_uid
 
+Prediction = tuple[ReportedPrediction, ReportedAlgorithm]
+"""What is, or is not, predicted, and the model that it is from."""
+
 LABEL_CHARACTERS: Final = 64
 """Longest label, as of an LO; a radiologist's text may be as long as it likes."""
 
@@ -49,17 +52,17 @@ class PredictedLesion:
         From 1, in the order of the report; the same in every object.
     regions : tuple of PlacedRegion
         One a view; none where the lesion is not placed.
-    attempted : tuple of (ReportedPrediction, ReportedAlgorithm)
+    attempted : tuple of Prediction
         Predictions with a value.
-    left_out : tuple of (ReportedPrediction, ReportedAlgorithm)
+    left_out : tuple of Prediction
         Those with a reason in its place.
     """
 
     number: int
     regions: tuple[PlacedRegion, ...]
     laterality: Literal["L", "R"] | None
-    attempted: tuple[tuple[ReportedPrediction, ReportedAlgorithm], ...]
-    left_out: tuple[tuple[ReportedPrediction, ReportedAlgorithm], ...]
+    attempted: tuple[Prediction, ...]
+    left_out: tuple[Prediction, ...]
 
     @property
     def name(self) -> str:

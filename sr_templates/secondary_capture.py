@@ -147,7 +147,7 @@ def heatmap_words(report: StudyReport, image: ReportedImage) -> Words:
     lesions = dict.fromkeys(lesion.number for lesion, _ in regions_on(report, image))
     details = [
         *finding_lines(found, listed=_LISTED_FINDINGS),
-        *apart(prediction_lines(lesion for lesion in predicted_lesions(report) if lesion.number in lesions)),
+        *prediction_lines(lesion for lesion in predicted_lesions(report) if lesion.number in lesions),
         *apart(algorithm_lines(report, image)),
         analysis_line(report),
     ]

@@ -230,8 +230,7 @@ def _panel(report: StudyReport, found: Sequence[NumberedFinding], left_out: int)
     if left_out:
         yield from apart(iter([Line(text=f"and {count_words(left_out, 'more image')}, not shown here", color=WARNING)]))
     yield from apart(finding_lines(found, listed=_LISTED_FINDINGS, named=True))
-    for lesion in predicted_lesions(report):
-        yield from apart(prediction_lines([lesion], full=False))
+    yield from prediction_lines(predicted_lesions(report), full=False)
     yield from apart(_opinion_lines(report))
     yield from apart(algorithm_lines(report, *report.images))
     yield analysis_line(report)
