@@ -56,21 +56,21 @@ def predictions(
         raise typer.BadParameter("is needed", param_hint="--out" if table is not None else "--predictions")
     try:
         from node.commands_evaluate_predictions import evaluate_predictions  # noqa: PLC0415  --help stays quick
+
+        evaluate_predictions(
+            table,
+            out,
+            clinical=clinical,
+            features=features,
+            positive=positive,
+            split=split,
+            threshold=threshold,
+            with_score=with_score,
+            seed=seed,
+        )
     except ModuleNotFoundError as error:
         typer.echo(f"mammonode evaluate needs {error.name}; make research installs it", err=True)
         raise typer.Exit(2) from error
-
-    evaluate_predictions(
-        table,
-        out,
-        clinical=clinical,
-        features=features,
-        positive=positive,
-        split=split,
-        threshold=threshold,
-        with_score=with_score,
-        seed=seed,
-    )
 
 
 @app.command()

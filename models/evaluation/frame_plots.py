@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any, Final
 
 from models.evaluation.contract import NotDefined
 from models.evaluation.frame_figures import FrameEvaluation
@@ -13,6 +14,16 @@ from models.evaluation.roc import Roc
 
 PURPLE: Final = "#CC79A7"
 STYLES: Final = ((BLUE, "-"), (VERMILLION, "--"), (GREEN, "-."), (GREY, ":"), (PURPLE, (0, (5, 1))))
+
+
+def line_styles() -> Iterator[tuple[str, Any]]:
+    """Give colours with line styles, without end: each pair comes again only after all others.
+
+    matplotlib's types of a line style are wider than one name.
+    """
+    number = len(STYLES)
+    for place in count():
+        yield STYLES[place % number][0], STYLES[(place + place // number) % number][1]
 
 
 def frame_plots(evaluation: FrameEvaluation, frames: Sequence[EvaluatedFrame]) -> tuple[Plot, ...]:
@@ -64,7 +75,7 @@ def roc_plot(name: str, caption: str, curves: Mapping[str, Roc | NotDefined]) ->
         return None
     figure, axes = new_figure(4.6, 4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (1, 3)))
-    for (title, curve), (colour, style) in zip(drawn, STYLES, strict=False):
+    for (title, curve), (colour, style) in zip(drawn, line_styles(), strict=False):
         axes.plot(
             curve.curve_false_positive_rate,
             curve.curve_sensitivity,

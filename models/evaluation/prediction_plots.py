@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import cycle
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,14 @@ from models.evaluation.binary_figures import BinaryFigures
 from models.evaluation.calibration import Calibration, DecisionCurve
 from models.evaluation.contract import NotDefined
 from models.evaluation.feature_clusters import FeatureClusters
-from models.evaluation.frame_plots import STYLES, roc_plot
+from models.evaluation.frame_plots import line_styles, roc_plot
 from models.evaluation.multiclass import MulticlassFigures
 from models.evaluation.plots import BLUE, GREY, Plot, new_figure, png_of
 from models.evaluation.prediction_figures import Drawn, PredictionsEvaluation
 from models.evaluation.regression import Model, Regression
 
-Item = TypeVar("Item")
+MATRICES_WIDTH: Final = 12.0
+"""Of a plot of confusion matrices, in inches, at most."""
 
 LABELLED_FEATURES: Final = 40
 """Of more features the names do not fit beside the map."""
@@ -32,17 +32,12 @@ def prediction_plots(evaluation: PredictionsEvaluation, drawn: Drawn) -> tuple[P
         calibration_plot(evaluation.binary.items()),
         decision_plot(evaluation.binary.items()),
         *(_class_roc(name, place, figures) for place, (name, figures) in enumerate(evaluation.multiclass.items(), 1)),
-        confusion_plot(evaluation),
+        *confusion_plots(evaluation),
         odds_plot(evaluation.regression),
     ]
     if evaluation.features is not None:
         plots.append(correlation_plot(evaluation.features.clusters, drawn.correlations))
     return tuple(plot for plot in plots if plot is not None)
-
-
-def _styled(items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
-    """Give each item a colour and a line style; matplotlib's types of a style are wider than one name."""
-    yield from zip(items, cycle(STYLES), strict=False)
 
 
 def _binary_roc(evaluation: PredictionsEvaluation) -> Plot | None:
@@ -64,7 +59,7 @@ def calibration_plot(models: Iterable[tuple[str, BinaryFigures]]) -> Plot | None
         return None
     figure, axes = new_figure(4.6, 4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (1, 3)))
-    for (name, found), (colour, style) in _styled(curves):
+    for (name, found), (colour, style) in zip(curves, line_styles(), strict=False):
         mean = [one.mean_predicted for one in found.bins]
         share = [one.observed.value for one in found.bins]
         below = [one.observed.value - one.observed.interval.lower for one in found.bins]
@@ -91,7 +86,7 @@ def decision_plot(models: Iterable[tuple[str, BinaryFigures]]) -> Plot | None:
     first = max((curve for _, curve in curves), key=lambda curve: curve.all_positive[0])
     axes.plot(first.thresholds, first.all_positive, color=GREY, linewidth=1.0, label="act on all")
     axes.axhline(0.0, color="black", linewidth=0.9, label="act on none")
-    for (name, curve), (colour, style) in _styled(curves):
+    for (name, curve), (colour, style) in zip(curves, line_styles(), strict=False):
         axes.plot(curve.thresholds, curve.model, color=colour, linestyle=style, linewidth=1.7, label=name)
     top = max(max(curve.model) for _, curve in curves)
     top = max(top, first.all_positive[0])
@@ -104,23 +99,27 @@ def decision_plot(models: Iterable[tuple[str, BinaryFigures]]) -> Plot | None:
     return Plot(name="decision", caption=caption, png=png_of(figure))
 
 
-def confusion_plot(evaluation: PredictionsEvaluation) -> Plot | None:
-    """Draw the confusion matrices side by side; None without any case."""
+def confusion_plots(evaluation: PredictionsEvaluation) -> tuple[Plot, ...]:
+    """Draw the confusion matrices side by side, so many to a plot as are legible; none without any case."""
     tables: list[tuple[str, Sequence[Sequence[int]]]] = [
         (name, ((at.true_negative, at.false_positive), (at.false_negative, at.true_positive)))
         for name, one in evaluation.binary.items()
         if not isinstance(at := one.at_threshold, NotDefined)
     ]
     tables += [(name, one.confusion) for name, one in evaluation.multiclass.items() if one.cases]
-    if not tables:
-        return None
     side = 2.9 if len(evaluation.classes) == 2 else 1.6 + 0.62 * len(evaluation.classes)
-    figure, panels = new_figure(side * len(tables), side, panels=len(tables))
-    for axes, (name, table) in zip(np.atleast_1d(np.asarray(panels)), tables, strict=True):
-        _matrix(axes, np.array(table, dtype=np.float64), evaluation.classes)
-        axes.set_title(name, fontsize=10)
+    together = max(1, int(MATRICES_WIDTH // side))
     caption = "Confusion matrices: truth in rows, decision in columns; shade and percentage are shares of the row."
-    return Plot(name="confusion", caption=caption, png=png_of(figure))
+    plots = []
+    for first in range(0, len(tables), together):
+        shown = tables[first : first + together]
+        figure, panels = new_figure(side * len(shown), side, panels=len(shown))
+        for axes, (name, table) in zip(np.atleast_1d(np.asarray(panels)), shown, strict=True):
+            _matrix(axes, np.array(table, dtype=np.float64), evaluation.classes)
+            axes.set_title(name, fontsize=10)
+        name = "confusion" if len(tables) <= together else f"confusion_{first // together + 1}"
+        plots.append(Plot(name=name, caption=caption, png=png_of(figure)))
+    return tuple(plots)
 
 
 def odds_plot(found: Regression | NotDefined) -> Plot | None:

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ from models.evaluation.cohort_table import cohort_table, compare_numbers
 from models.evaluation.contract import Interval, NotDefined
 from models.evaluation.estimates import Estimate
 from models.evaluation.feature_clusters import feature_clusters
+from models.evaluation.frame_plots import line_styles
 from models.evaluation.multiclass import kappa, multiclass_figures, weighted_areas
 from models.evaluation.paired import comparisons, mcnemar
 from models.evaluation.prediction_figures import prediction_figures
+from models.evaluation.prediction_plots import confusion_plots
 from models.evaluation.prediction_report import SCHEMA, predictions_json, write_predictions_report
 from models.evaluation.predictions import Covariate, Predictions
 from models.evaluation.regression import Fit, Model, fit_model, logistic, regression, separated
@@ -333,3 +336,13 @@ def test_the_page_needs_nothing_beside_it_and_the_document_is_json(tmp_path: Pat
         "roc_1",
         "confusion",
     ]
+
+
+def test_no_curve_and_no_matrix_is_dropped_however_many_models_there_are() -> None:
+    styles = list(islice(line_styles(), 20))
+    assert len({(colour, str(style)) for colour, style in styles}) == 20
+    truth, score, _ = simulated(cases=40)
+    found, _ = prediction_figures(
+        predictions(truth, **{f"m{place}": score for place in range(6)}), title="t", data="d", resamples=20
+    )
+    assert [plot.name for plot in confusion_plots(found)] == ["confusion_1", "confusion_2"]
