@@ -237,7 +237,7 @@ def test_a_recipe_comes_back_from_bytes_with_equal_probabilities(name: str) -> N
 
 @pytest.mark.usefixtures("fixed_versions")
 def test_a_type_that_is_not_trusted_is_neither_written_nor_read() -> None:
-    rows, labels = rows_of(20, 4, signal=2.0)
+    rows, labels = rows_of(20, 5, signal=2.0)
     model = make_pipeline(FunctionTransformer(json.dumps), GaussianNB())
     model.named_steps["gaussiannb"].fit(rows, labels)
     with pytest.raises(ValueError, match="not among the trusted types"):
@@ -252,7 +252,7 @@ def test_a_type_that_is_not_trusted_is_neither_written_nor_read() -> None:
 
 @pytest.mark.usefixtures("fixed_versions")
 def test_bytes_of_something_else_or_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, labels = rows_of(20, 4, signal=2.0)
+    rows, labels = rows_of(20, 5, signal=2.0)
     content = to_bytes(recipe_of(make_pipeline(SimpleImputer(), GaussianNB()).fit(rows, labels)))
     for broken in (b"", b"\x80\x04.", content[: len(content) // 2]):
         with pytest.raises(WeightsMismatch, match="no fitted model"):
