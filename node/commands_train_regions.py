@@ -137,6 +137,7 @@ def train_network(
         device=plan.device,
         test_share=recipe.test_share,
         problem_of=lambda task: region_networks.too_small(model, task),
+        chooses=True,
         fit_with=fit_with,
         minutes=minutes,
     )
@@ -157,8 +158,10 @@ def train_radiomics(
                         known if fold is None else (*known, *parts.held_out),
                         out,
                         model=model,
+                        task=task,
                         fold=fold,
                         note=note,
+                        described=described,
                         seed=seed,
                         workers=workers,
                         tell=lambda done, total: _advance(bar, done, total, until),
@@ -176,7 +179,8 @@ def train_radiomics(
         seed=seed,
         device="cpu",
         test_share=TEST_SHARE,
-        problem_of=lambda task: lambda tumour: None,
+        problem_of=lambda task: lambda tumour: None,  # a region without features is left out where they are computed
+        chooses=False,
         fit_with=fit_with,
         minutes=minutes,
     )
@@ -192,6 +196,7 @@ def _train(
     device: str,
     test_share: float,
     problem_of: Callable[[RegionTask], Problem],
+    chooses: bool,
     fit_with: Callable[[RegionTask, Until], Fit],
     minutes: float | None,
 ) -> None:
@@ -216,6 +221,7 @@ def _train(
                     seed=seed,
                     test_share=0.0 if folded else test_share,
                     problem=problem_of(task),
+                    chooses=chooses,
                 ),
                 out,
                 model=model,

@@ -87,6 +87,7 @@ def parts_of(
     seed: int,
     test_share: float,
     problem: Problem = lambda tumour: None,
+    chooses: bool = True,
 ) -> RegionParts:
     """Deal out the tumours of a run.
 
@@ -101,6 +102,8 @@ def parts_of(
         Share of the patients that is held out when the manifest names no split at all; 0: nobody.
     problem : callable
         Why the model would refuse a tumour, None when it would not.
+    chooses : bool
+        Whether a checkpoint has to be chosen; if not, nobody is kept back for it.
 
     Raises
     ------
@@ -120,10 +123,13 @@ def parts_of(
         held_out_are = f"fold {fold}"
     else:
         learned, chosen, held, held_out_are = _by_split(usable, task, seed=seed, test_share=test_share)
-    if not chosen:
+    if not chooses:
+        learned, chosen = [*learned, *(chosen if held is not chosen else ())], []
+    elif not chosen:
         learned, chosen = _taken_out(learned, task, CHOOSING_SHARE, [seed, _CHOOSING])
     _require_classes(learned, task, "to learn from")
-    _require_classes(chosen, task, "to choose the checkpoint by")
+    if chooses:
+        _require_classes(chosen, task, "to choose the checkpoint by")
     return RegionParts(
         train=tuple(learned),
         choose=tuple(chosen),

@@ -61,8 +61,10 @@ def train(
     directory: Path,
     *,
     model: str,
+    task: RegionTask | None = None,
     fold: int | None = None,
     note: str,
+    described: Mapping[str, Any] | None = None,
     seed: int = 1,
     measured: Mapping[str, Any] | None = None,
     workers: int = 1,
@@ -78,8 +80,12 @@ def train(
         See `models.training.fold_bundles`.
     model : str
         A key of `FEATURES_OF`.
+    task : RegionTask or None
+        What is told apart; None: what the model's own bundle says.
     note : str
         What it is trained on, in words.
+    described : mapping or None
+        The metadata without what training adds; None: those of the model's own bundle.
     measured : mapping or None
         The card's member ``measured``; None: nothing was measured.
     workers : int
@@ -97,7 +103,7 @@ def train(
     TrainingRefused
         A package is missing, there is no such fold, or a class has too few lesions.
     """
-    task = own_metadata(model).region
+    task = task or own_metadata(model).region
     if task is None:
         raise TrainingRefused(f"{model} is no model of regions")
     chosen = _chosen(tumours, task, fold)
@@ -117,7 +123,12 @@ def train(
         raise TrainingRefused(f"{model}: {error}") from error
     fitted = FittedRecipe(pipeline=pipeline, settings=settings, names=names)
     metadata = fold_metadata(
-        model, fold, note=note, training=_training(fitted, table, chosen, task, seed), measured=measured
+        model,
+        fold,
+        note=note,
+        training=_training(fitted, table, chosen, task, seed),
+        measured=measured,
+        described=described,
     )
     metadata["features"] = {"names": list(names), "settings": settings}
     metadata["required_packages_version"] = {package: version(package) for package in PACKAGES}

@@ -53,10 +53,10 @@ def predict(
     images = torch.cat([case.images for case in cases])
     with torch.inference_mode():
         found = [
-            torch.stack([one.float().softmax(dim=1) for one in logits(network, some.to(device))]).mean(dim=0).cpu()
-            for some in images.split(AT_ONCE)
+            torch.stack([one.float().softmax(dim=1) for one in logits(network, images[at : at + AT_ONCE].to(device))])
+            for at in range(0, len(images), AT_ONCE)
         ]
-    of_inputs = torch.cat(found).double().numpy()
+    of_inputs = torch.cat([one.mean(dim=0).cpu() for one in found]).double().numpy()
     sums = np.zeros((len(cases), of_inputs.shape[1]))
     np.add.at(sums, owners, of_inputs)
     return np.asarray(sums / sums.sum(axis=1, keepdims=True), dtype=np.float64)

@@ -58,6 +58,16 @@ def test_measured_on_the_split_that_chose_says_so() -> None:
     assert names(parts.without_held_out) == names(parts.train)
 
 
+def test_a_model_without_checkpoints_keeps_nobody_back(unsplit: list[Tumour]) -> None:
+    parts = parts_of(unsplit, ER, fold=None, seed=1, test_share=0.3, chooses=False)
+    assert not parts.choose and len(parts.without_held_out) == 28 and not parts.chosen_by_held_out
+    assert names(parts.held_out) == names(dealt(unsplit).held_out)
+    train, val, test = cohort(range(8), "train"), cohort(range(8, 12), "val"), cohort(range(12, 16), "test")
+    for given, learned in (([*train, *val, *test], [*train, *val]), ([*train, *val], train)):
+        parts = parts_of(given, ER, fold=None, seed=1, test_share=0.3, chooses=False)
+        assert names(parts.train) == names(learned) and not parts.chosen_by_held_out
+
+
 def test_a_fold_that_is_left_out_neither_teaches_nor_chooses_and_the_split_test_is_never_seen() -> None:
     known = with_folds([*cohort(range(24)), *cohort(range(24, 30), "test")], ER, folds=3, seed=1)
     assert all((one.fold is None) == (one.split == "test") for one in known)
