@@ -77,9 +77,7 @@ def run_models(
     other = [model for model, one in tasks.items() if (one.outcome, one.classes) != (task.outcome, task.classes)]
     if other:
         raise TrainingRefused(f"{', '.join(other)}: not of the outcome of {models[0]}, which is {task.outcome}")
-    chosen = [
-        tumour for tumour in tumours if task.outcome in tumour.outcomes and split in ("all", tumour.split)
-    ]
+    chosen = [tumour for tumour in tumours if task.outcome in tumour.outcomes and split in ("all", tumour.split)]
     if not chosen:
         raise TrainingRefused(f"no tumour of the split {split} has a known {task.outcome}")
     cells: dict[str, dict[str, str]] = {tumour.name: {} for tumour in chosen}
