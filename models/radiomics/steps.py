@@ -75,7 +75,7 @@ def intraclass_correlation(first: Floats, second: Floats) -> Floats:
         return np.asarray((between - error) / total)
 
 
-class StableFeatures(TransformerMixin, BaseEstimator):
+class StableFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
     """Keeps the features that two outlines of a lesion agree on: ICC(2,1) above a threshold.
 
     Rows to fit to hold the features twice, by the first outline and then by the second; rows to transform may hold the
@@ -128,7 +128,7 @@ def _p_values(rows: Floats, positive: NDArray[np.bool_]) -> Floats:
     return np.where(np.isnan(found), 1.0, found)
 
 
-class SignificantFeatures(TransformerMixin, BaseEstimator):
+class SignificantFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
     """Keeps the features that differ by an independent-samples t-test; of several classes, of any against the rest.
 
     Where none differs, the one of the smallest p is kept (`fell_back_`).
@@ -155,7 +155,7 @@ class SignificantFeatures(TransformerMixin, BaseEstimator):
         return np.asarray(rows[:, self.kept_])
 
 
-class LassoFeatures(TransformerMixin, BaseEstimator):
+class LassoFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
     """Keeps the features to which a cross-validated LASSO gives weight; of several classes, of any against the rest.
 
     Where it gives none any, the single best by the t-test is kept (`fell_back_`).
@@ -296,7 +296,7 @@ def best_subset(rows: Floats, labels: NDArray[Any], splits: Splits, size: int) -
     return np.asarray(subsets[int(total.argmax())])
 
 
-class BestForNaiveBayes(TransformerMixin, BaseEstimator):
+class BestForNaiveBayes(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
     """The features of the paper's comparator: of each view, LASSO and the best four; of these, the best four.
 
     The paper keeps 22 features of a view by LassoCV, goes through all subsets of four, and then through all subsets of
@@ -343,7 +343,7 @@ class BestForNaiveBayes(TransformerMixin, BaseEstimator):
         return np.asarray(rows[:, self.kept_])
 
 
-class BalancedSvm(ClassifierMixin, BaseEstimator):
+class BalancedSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
     """A support vector machine (RBF) whose training part is balanced by SMOTE, with calibrated probabilities.
 
     Calibration (Platt's) is cross-validated inside the training part. SMOTE sees the rows that a machine is fitted to

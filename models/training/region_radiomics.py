@@ -22,7 +22,7 @@ from models.training.card import write_card
 from models.training.fold_bundles import fold_metadata, weights_dir_of
 from models.training.loop import training_dir
 from models.training.provenance import digest_of_images
-from models.training.radiomics_table import FEATURES_FILE, Measured, Outlined, features_of_all
+from models.training.radiomics_table import FEATURES_FILE, Measured, Outline, Outlined, features_of_all
 from models.training.tumours import Tumour
 from models.weights import write_weights_file
 
@@ -215,7 +215,7 @@ def _table(
 
 
 def _rows_of(
-    tumour: Tumour, task: RegionTask, values: Mapping[tuple[str, View, str], Floats | None], *, twice: bool
+    tumour: Tumour, task: RegionTask, values: Mapping[tuple[str, View, Outline], Floats | None], *, twice: bool
 ) -> list[Floats]:
     """Rows of a tumour: one of all views together, or one a view, with a second outline's behind."""
     of_views = [values.get((tumour.name, view, "first")) for view in task.views]
