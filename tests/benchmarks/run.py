@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.benchmarks import cine, inference, latency, memory, receive
+from tests.benchmarks import biomarkers, cine, inference, latency, memory, receive
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--studies", type=int, default=5)
     parser.add_argument("--object-mb", type=int, default=500)
-    parser.add_argument("--only", choices=["receive", "memory", "latency", "share", "inference", "cine"])
+    parser.add_argument("--only", choices=["receive", "memory", "latency", "share", "inference", "cine", "biomarkers"])
     parser.add_argument("--weights", type=Path, help="a weights_dir, for the table inference; else what ships")
     parser.add_argument("--device", default="cpu", help="for the table inference")
     options = parser.parse_args()
@@ -33,6 +33,7 @@ def main() -> None:
             "latency": lambda: latency.measure(folder / "latency", options.studies, with_networks=False),
             "share": lambda: latency.measure(folder / "share", 2, with_networks=True),
             "inference": lambda: inference.measure(options.weights, options.device),
+            "biomarkers": lambda: biomarkers.measure(options.device),
             "cine": lambda: cine.measure(folder / "cine"),
         }
         for title, table in tables.items():
