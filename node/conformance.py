@@ -23,6 +23,7 @@ from node.settings import Settings
 from node.statuses import STATUS_RULES, UNKNOWN
 from pipelines import registry
 from pipelines.contract import Reason
+from pipelines.regions import REGION_OBJECTS
 from sr_templates import codes
 from sr_templates.codes import PRIVATE_SCHEME, Code
 from sr_templates.contract import ResultKind, ResultVariant, SRClass
@@ -93,8 +94,12 @@ def received_syntaxes() -> str:
 
 def routing() -> str:
     """What becomes of each SOP class that is received."""
-    targets = [(name_of(uid), route(uid)) for uid in sorted(ACCEPTED_SOP_CLASSES, key=name_of)]
-    rows = [(name, f"not analysed: {to}" if isinstance(to, Reason) else f"{to} pipeline") for name, to in targets]
+    rows = []
+    for uid in sorted(ACCEPTED_SOP_CLASSES, key=name_of):
+        to = route(uid)
+        words = f"not analysed: {to}" if isinstance(to, Reason) else f"{to} pipeline"
+        marked = "regions that a person marked are analysed with the images; else " if uid in REGION_OBJECTS else ""
+        rows.append((name_of(uid), marked + words))
     return table(("SOP class", "what becomes of it"), rows)
 
 

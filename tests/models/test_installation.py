@@ -26,7 +26,9 @@ def killed_at(step: int, source: Path, weights_dir: Path) -> bool:
     """Install in a child process that kills itself at the `step`-th change on disk; False when there were fewer."""
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert ended in {0, -signal.SIGKILL}
+        return ended != 0
     left = [step]
 
     def counting(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,12 +40,15 @@ def killed_at(step: int, source: Path, weights_dir: Path) -> bool:
 
         return counted
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(installation, "_try_out", lambda *_: None)  # torch and forks; it changes nothing on disk
-        for place, name in ((Path, "replace"), (Path, "rename"), (Path, "unlink"), (os, "fsync")):
-            patch.setattr(place, name, counting(getattr(place, name)))
-        installation.install(source, weights_dir)
-    os._exit(0)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(installation, "_try_out", lambda *_: None)  # torch and forks; it changes nothing on disk
+            for place, name in ((Path, "replace"), (Path, "rename"), (Path, "unlink"), (os, "fsync")):
+                patch.setattr(place, name, counting(getattr(place, name)))
+            installation.install(source, weights_dir)
+        os._exit(0)
+    finally:
+        os._exit(1)  # a child never goes on with the tests
 
 
 @pytest.fixture(scope="module")
