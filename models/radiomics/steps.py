@@ -123,7 +123,8 @@ def _one_against_the_rest(labels: NDArray[Any]) -> list[NDArray[np.bool_]]:
 
 def _p_values(rows: Floats, positive: NDArray[np.bool_]) -> Floats:
     """Student's t-test of each column; 1 where nothing varies."""
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # SciPy's, of columns that are all but constant
         found = np.asarray(ttest_ind(rows[positive], rows[~positive], axis=0).pvalue)
     return np.where(np.isnan(found), 1.0, found)
 
