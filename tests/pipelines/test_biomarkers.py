@@ -241,6 +241,7 @@ def test_in_a_study_without_images_the_region_is_named_all_the_same(case: Case) 
     study = replace(case.tools.study(), region_objects=(file,))
     result = UnroutedPipeline(make_objects=case.recorder).analyse(study, case.tools.options())
     assert case.said_of(result, made) == "region_of_unknown_image"
+    assert "lesion" not in str(result.reason)  # what a person wrote is no business of the ledger
     assert result.reason == reasons.REGION_OF_UNKNOWN_IMAGE
     failed = MammographyPipeline(models=case.tools.no_weights(), make_objects=case.recorder).report_failure(
         replace(study, instances=case.images), case.tools.options(), reasons.REGION_TIME
