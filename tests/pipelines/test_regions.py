@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 
 from pipelines.region_masks import mask_of
-from pipelines.region_objects.contract import MAX_POINTS, MAX_REGIONS
+from pipelines.region_objects.contract import MAX_MARKS, MAX_POINTS, MAX_REGIONS
 from pipelines.regions import carries_regions, examine, examine_file, read_regions
 from tests.factories import small_mammogram
 from tests.region_objects import (
@@ -171,6 +171,12 @@ def test_hostile_reports_end_with_a_reason_and_soon(image: Dataset) -> None:
     ]
     assert len(read_regions(read_back(report_of(crowd, image)))) == MAX_REGIONS
     assert codes_of(read_back(report_of(crowd, image))) == ["too_many_regions"]
+
+    alone = scoord("CONTAINS", "CIRCLE", CENTRE_AND_RIM, image)
+    assert codes_of(report_of([group_of(*[alone] * (MAX_MARKS + 1))], image)) == ["region_object_too_large"]
+    shown = presentation_state(image, [graphic("POLYLINE", SQUARE[:2])] * (MAX_MARKS + 1))
+    assert codes_of(shown) == ["region_unsupported", "region_object_too_large"]
+    assert not carries_regions(shown)
 
     cyclic = group_of()
     cyclic.ContentSequence = [item("CONTAINS", "CONTAINER", ("121070", "DCM", "Findings")) for _ in range(3)]
