@@ -16,7 +16,7 @@ from pipelines.headers import describe_mammogram, unfit_reason
 from pipelines.image_result import ImageResult
 from pipelines.instances import ImageHeader, Instance, read_instances
 from pipelines.region_objects.contract import NotARegion
-from pipelines.region_objects.shapes import Points, area_px
+from pipelines.region_objects.shapes import area_px, clipped
 from pipelines.regions import MarkedRegion, Marks, examine_file
 
 MAX_REGIONS: Final = 40
@@ -130,7 +130,7 @@ def _fitted(marked: MarkedRegion, image: Instance[ImageHeader] | None) -> Region
     if marked.frame_shape is not None and marked.frame_shape != (rows, columns):
         raise NotARegion(reasons.region_unsupported("the segmentation has other rows and columns than its image"))
     whole = sum(area_px(polygon) for polygon in region.polygons_px)
-    parts = [_within(polygon, rows, columns) for polygon in region.polygons_px]
+    parts = [clipped(polygon, rows, columns) for polygon in region.polygons_px]
     inside = tuple(part for part in parts if area_px(part) > 0)
     if sum(area_px(part) for part in inside) < MIN_SHARE_INSIDE * whole or not inside:
         raise NotARegion(reasons.REGION_OUTSIDE if whole > 0 else reasons.REGION_TOO_SMALL)
@@ -138,8 +138,3 @@ def _fitted(marked: MarkedRegion, image: Instance[ImageHeader] | None) -> Region
     if min(max(xs) - min(xs), max(ys) - min(ys)) < MIN_SIDE_PX:
         raise NotARegion(reasons.REGION_TOO_SMALL)
     return replace(region, polygons_px=inside)
-
-
-def _within(polygon: Points, rows: int, columns: int) -> Points:
-    """Points beyond an edge are drawn to it; exact for what a viewer lets a person draw over an edge."""
-    return tuple((min(max(x, 0.0), float(columns)), min(max(y, 0.0), float(rows))) for x, y in polygon)
