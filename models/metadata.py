@@ -89,6 +89,19 @@ class Metadata:
             raise WeightsMismatch(f"{self.name}: metadata.json names no canonical_spacing_mm")
         return self.canonical_spacing_mm
 
+    @property
+    def region_task(self) -> RegionTask:
+        """`region` of a model that has one.
+
+        Raises
+        ------
+        WeightsMismatch
+            It has none.
+        """
+        if self.region is None:
+            raise WeightsMismatch(f"{self.name}: metadata.json names no region: what is told apart, and in which views")
+        return self.region
+
     def identity(self, weights_sha256: str | None, **in_force: float) -> ModelIdentity:
         """Say which model this is, with the operating point as changed by the thresholds `in_force`."""
         return ModelIdentity(

@@ -11,7 +11,6 @@ from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import read_header
-from pipelines.reasons import REGION_SET_ASIDE
 from pipelines.regions import REGION_OBJECTS, carries_regions
 from sr_templates.contract import ReplacedResult
 
@@ -26,7 +25,7 @@ def study_inputs(
     replaces: tuple[ReplacedResult, ...] = (),
     *,
     carries: Callable[[InstanceFile], bool] | None = None,
-    without_regions: bool = False,
+    regions_left: Reason | None = None,
 ) -> dict[str, StudyInput]:
     """Split a study among the pipelines.
 
@@ -38,8 +37,8 @@ def study_inputs(
     ----------
     carries : callable or None
         Whether a person marked regions in an instance; None: look into its file.
-    without_regions : bool
-        Leave the regions unanswered, and say that they were set aside.
+    regions_left : Reason or None
+        Why regions are left unanswered; None: they are handed over.
 
     Returns
     -------
@@ -55,8 +54,8 @@ def study_inputs(
             routed.setdefault(target, []).append(instance)
         elif not (carries or _carries)(instance):
             not_routed.append((instance, target))
-        elif without_regions:
-            not_routed.append((instance, REGION_SET_ASIDE))
+        elif regions_left is not None:
+            not_routed.append((instance, regions_left))
         else:
             with_regions.append(instance)
     names = list(routed) or [UNROUTED]

@@ -89,6 +89,9 @@ def record(ledger: Ledger, connection: Connection, received: ReceivedInstance, n
             if kind == "restored":
                 change = {"discarded_at": None, "path": received.path}
                 connection.execute(update(Instance).where(this).values(**change))
+                # It is kept as long as a new one, and a region that was sent along waits for the last of its images.
+                of_study = Study.study_instance_uid == study_uid
+                connection.execute(update(Study).where(of_study).values(last_received_at=now))
             ledger.note(connection, now, kind, study_uid, uid, **origin)
             return kind
         ledger.note(connection, now, "refused_other_bytes", study_uid, uid, **origin)

@@ -141,7 +141,9 @@ def tumours(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="predictions.csv, report.html, report.json, plots.")
     ],
-    split: Annotated[Literal["train", "val", "test", "all"], typer.Option(help="Which tumours.")] = "test",
+    split: Annotated[
+        Literal["train", "val", "test", "all"] | None, typer.Option(help="Which tumours; else test, by folds all.")
+    ] = None,
     by_folds: Annotated[
         bool, typer.Option("--by-folds", help="Each tumour by the model that has not seen its fold.")
     ] = False,

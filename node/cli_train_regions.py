@@ -89,8 +89,7 @@ def add_commands(train: typer.Typer) -> None:
 
 
 def _help(name: str) -> str:
-    task = own_metadata(name).region
-    assert task is not None  # a test holds the bundles of all families to it
+    task = own_metadata(name).region_task
     how = "together" if task.combination == "joint" else "each by itself"
     views = f"{' and '.join(task.views)}, {how}" if len(task.views) > 1 else task.views[0]
     return (

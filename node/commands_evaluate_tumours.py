@@ -10,7 +10,7 @@ import typer
 from node.commands_evaluate_predictions import evaluate_predictions
 from node.commands_train import shown
 from node.commands_train_regions import told
-from pipelines.datasets.tumours import load_tumours, read_tumours
+from pipelines.datasets.tumours import read_tumours
 from pipelines.tumour_evaluation import SEEN, ChosenSplit, run_models
 
 
@@ -20,23 +20,35 @@ def evaluate_tumours(
     out: Path,
     *,
     weights_dir: Path,
-    split: ChosenSplit,
+    split: ChosenSplit | None,
     by_folds: bool,
     threshold: float,
     with_score: str | None,
     device: str,
     seed: int,
 ) -> None:
-    """Run the models, write what they say to ``DIR/predictions.csv``, and evaluate that table."""
+    """Run the models, write what they say to ``DIR/predictions.csv``, and evaluate that table.
+
+    Without `split` the tumours of the split test; by folds, all.
+    """
+    chosen = split or ("all" if by_folds else "test")
     with told():
-        tumours = load_tumours(read_tumours(data), shown)
         run = run_models(
-            tumours, models, weights_dir, out, split=split, by_folds=by_folds, device=device, progress=shown
+            read_tumours(data),
+            models,
+            weights_dir,
+            out,
+            split=chosen,
+            by_folds=by_folds,
+            device=device,
+            reading=shown,
+            predicting=shown,
         )
+    why = "a view is missing, or the region is too small" + (", or each model may have seen them" if by_folds else "")
     for model, count in run.left_out.items():
         if count:
-            typer.echo(f"{model} says nothing of {count} tumours: a view is missing, or the region is too small")
-    if split in ("train", "all") and not by_folds:
+            typer.echo(f"{model} says nothing of {count} tumours: {why}")
+    if chosen != "test" and not by_folds:
         typer.echo(f"note: {SEEN}")
     evaluate_predictions(
         run.table,

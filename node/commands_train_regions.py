@@ -151,11 +151,10 @@ def train_radiomics(
 
     def fit_with(task: RegionTask, until: Until) -> Fit:
         def fit(parts: RegionParts, fold: int | None, note: str, described: Mapping[str, Any]) -> Path | None:
-            known = parts.without_held_out
             with tqdm(unit="outline", desc=_named(model, fold), smoothing=0.05) as bar:
                 try:
                     return region_radiomics.train(
-                        known if fold is None else (*known, *parts.held_out),
+                        parts.train,
                         out,
                         model=model,
                         task=task,

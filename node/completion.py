@@ -29,7 +29,7 @@ class StudyState:
     Attributes
     ----------
     is_late_request : bool
-        Whether the study was answered before, and nothing came since but objects in which a person marked regions.
+        Whether the study was answered before, and no image came since, but an object in which a person marked regions.
     """
 
     study_instance_uid: str

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from node import arrivals
-from node.arrivals import REGIONS, ReceivedInstance, Recorded
+from node.arrivals import REGIONS, UNROUTED, ReceivedInstance, Recorded
 from node.completion import ArrivedInstance, StudyState
 from node.schema import Event, Instance, Result, Study
 from pipelines.registry import OPEN_ENDED
@@ -36,7 +36,13 @@ class StoredInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedStudy:
-    """A study that one worker holds, until it finishes it or its lease runs out."""
+    """A study that one worker holds, until it finishes it or its lease runs out.
+
+    Attributes
+    ----------
+    images_deleted : bool
+        Whether there were images that retention deleted; they are not among `instances`.
+    """
 
     study_instance_uid: str
     revision: int
@@ -44,6 +50,16 @@ class ClaimedStudy:
     token: str
     instances: tuple[StoredInstance, ...]
     replaces: tuple[ReplacedResult, ...] = ()
+    images_deleted: bool = False
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether a person marked regions in an object of it."""
+        return any(item.routed_to == REGIONS for item in self.instances)
+
+    def tries_left(self, max_deaths: int) -> int:
+        """How often it is still analysed; at 0 only its failure is reported."""
+        return _deaths_allowed(max_deaths, has_regions=self.has_regions) - self.deaths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +169,7 @@ class Ledger:
                     )
                     for row in arrived
                 ),
-                is_late_request=study.revision > 1 and late == {REGIONS},
+                is_late_request=study.revision > 1 and REGIONS in late and late <= {REGIONS, UNROUTED},
             )
 
     def postpone(self, study: StudyState, until: float) -> None:
@@ -207,9 +223,11 @@ class Ledger:
         After `max_deaths` the next worker only writes a report of the failure; if that kills it too, the study is
         quarantined without an answer.
         """
+        asks = (Instance.study_instance_uid == study_instance_uid, Instance.routed_to == REGIONS)
         with self.engine.begin() as connection:
             deaths = connection.scalar(select(Study.deaths).where(Study.study_instance_uid == study_instance_uid))
-            given_up = deaths is not None and deaths >= max_deaths
+            has_regions = bool(connection.scalar(select(exists().where(*asks, Instance.discarded_at.is_(None)))))
+            given_up = deaths is not None and deaths >= _deaths_allowed(max_deaths, has_regions=has_regions)
             state = (
                 {"state": "quarantined", "due_at": None} if given_up else {"state": "queued", "due_at": republish_at}
             )
@@ -260,6 +278,8 @@ class Ledger:
                 .where(of_study, Instance.discarded_at.is_(None))
                 .order_by(Instance.sop_instance_uid)
             ).all()
+            deleted = (Instance.discarded_at.is_not(None), Instance.routed_to.not_in((UNROUTED, REGIONS)))
+            images_deleted = bool(connection.scalar(select(exists().where(of_study, *deleted))))
             replaces = _latest_results(connection, study_instance_uid, before=study.revision)
             self.note(connection, now, "started", study_instance_uid, revision=study.revision, token=token)
         return ClaimedStudy(
@@ -269,6 +289,7 @@ class Ledger:
             token=token,
             instances=tuple(StoredInstance(**row._mapping) for row in rows),
             replaces=replaces,
+            images_deleted=images_deleted,
         )
 
     def renew(self, study_instance_uid: str, token: str, until: float) -> bool:
@@ -291,7 +312,7 @@ class Ledger:
 
         An error counts as a death; one in the report of the failure, after `max_deaths`, ends in quarantine (`bury`).
         """
-        given_up = claimed.deaths >= max_deaths
+        given_up = claimed.tries_left(max_deaths) <= 0
         state = {"state": "quarantined", "due_at": None} if given_up else {"state": "queued", "due_at": retry_at}
         with self.engine.begin() as connection:
             moved = connection.execute(
@@ -368,6 +389,11 @@ class Ledger:
         this = Instance.sop_instance_uid == sop_instance_uid
         with self.reading() as connection:
             return connection.scalar(select(Instance.path).where(this, Instance.discarded_at.is_(None)))
+
+
+def _deaths_allowed(max_deaths: int, *, has_regions: bool) -> int:
+    """Before a failure is reported; a study with regions is tried with them, and once more without."""
+    return max(max_deaths, 2) if has_regions else max_deaths
 
 
 def _latest_results(connection: Connection, study_instance_uid: str, *, before: int) -> tuple[ReplacedResult, ...]:

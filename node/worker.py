@@ -15,13 +15,13 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.analysis import analyse_study, overall, report_failure, study_inputs
-from node.arrivals import REGIONS
+from node.arrivals import REGIONS, UNROUTED
 from node.ledger import ClaimedStudy, Ledger
 from node.outbox import Fault, Outbox, no_fault
 from node.settings import Settings
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
-from pipelines.reasons import REGIONS_TAKEN
+from pipelines.reasons import REGION_IMAGES_DELETED, REGION_SET_ASIDE, REGIONS_TAKEN
 from sr_templates.contract import ResultVariant
 
 log = structlog.get_logger("worker")
@@ -98,11 +98,11 @@ class Worker:
 
     def _answer(self, claimed: ClaimedStudy) -> bool:
         started = time.perf_counter()
-        is_last_try = claimed.deaths >= self._queue.max_deaths
+        tries_left = claimed.tries_left(self._queue.max_deaths)
         try:
-            results = self._give_up(claimed, SET_ASIDE) if is_last_try else self._analyse(claimed)
+            results = self._analyse(claimed, tries_left) if tries_left > 0 else self._give_up(claimed, SET_ASIDE)
         except SoftTimeLimitExceeded:
-            if _has_regions(claimed) and not is_last_try and not self._leaves_regions(claimed):
+            if claimed.has_regions and tries_left > 1:
                 raise  # it may be theirs: the study is tried again, and in the end without them
             results = self._give_up(claimed, TIME_LIMIT)
         self._fault("analysed")
@@ -118,7 +118,7 @@ class Worker:
             self._clock(),
             outcome=summary.outcome,
             reason=summary.reason.text if summary.reason else None,
-            quarantine=is_last_try,
+            quarantine=tries_left <= 0,
             detail=seconds | {"not_analysed": _count_reasons(results)},
         )
         self._fault("published")
@@ -130,15 +130,12 @@ class Worker:
         )
         return published
 
-    def _analyse(self, claimed: ClaimedStudy) -> list[PipelineResult]:
-        without = self._leaves_regions(claimed)
-        if without:
+    def _analyse(self, claimed: ClaimedStudy, tries_left: int) -> list[PipelineResult]:
+        """Analyse; on the last try without regions, which must not cost the study its answer."""
+        left_out = REGION_SET_ASIDE if claimed.has_regions and tries_left == 1 else None
+        if left_out is not None:
             log.warning("regions_set_aside", study_instance_uid=claimed.study_instance_uid, deaths=claimed.deaths)
-        return analyse_study(_inputs(claimed, without_regions=without), self.options())
-
-    def _leaves_regions(self, claimed: ClaimedStudy) -> bool:
-        """Whether this is the last try but the report of the failure: regions must not cost the study its answer."""
-        return _has_regions(claimed) and 0 < claimed.deaths == self._queue.max_deaths - 1
+        return analyse_study(_inputs(claimed, left_out), self.options())
 
     def _give_up(self, claimed: ClaimedStudy, reason: Reason) -> list[PipelineResult]:
         return report_failure(_inputs(claimed), self.options(), reason)
@@ -184,11 +181,13 @@ class Worker:
             thread.join()
 
 
-def _has_regions(claimed: ClaimedStudy) -> bool:
-    return any(item.routed_to == REGIONS for item in claimed.instances)
+def _inputs(claimed: ClaimedStudy, regions_left: Reason | None = None) -> dict[str, StudyInput]:
+    """Inputs of the pipelines.
 
-
-def _inputs(claimed: ClaimedStudy, *, without_regions: bool = False) -> dict[str, StudyInput]:
+    The answer to a region whose images were deleted says so, and takes the place of no earlier answer.
+    """
+    has_images = any(item.routed_to not in {REGIONS, UNROUTED} for item in claimed.instances)
+    without_images = claimed.has_regions and claimed.images_deleted and not has_images
     files = [
         InstanceFile(
             path=Path(item.path),
@@ -203,9 +202,9 @@ def _inputs(claimed: ClaimedStudy, *, without_regions: bool = False) -> dict[str
         claimed.study_instance_uid,
         claimed.revision,
         files,
-        claimed.replaces,
+        () if without_images else claimed.replaces,
         carries=lambda file: file.sop_instance_uid in marked,
-        without_regions=without_regions,
+        regions_left=REGION_IMAGES_DELETED if without_images else regions_left,
     )
 
 

@@ -120,9 +120,9 @@ def _exactly(dataset: Dataset, not_routed: Reason) -> Reason:
 
     The rules of fitness of mammograms name more kinds of object than the routing, which goes by SOP class alone; so
     theirs goes before the routing's reason, except where they know no more than that it is no mammogram, or the reason
-    is about the regions that the object holds.
+    is what became of the regions that the object holds.
     """
-    if not_routed.code in reasons.REGION_CODES:
+    if not_routed in (reasons.REGION_SET_ASIDE, reasons.REGION_IMAGES_DELETED):
         return not_routed
     found = unfit_mammogram(describe_mammogram(dataset), dataset)
     return not_routed if found is None or found == reasons.NOT_A_MAMMOGRAM else found

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pipelines.contract import Reason
+from sr_templates import contract
 
 
 def _reason(code: str, text: str) -> Reason:
@@ -84,8 +85,12 @@ REGION_OBJECT_TOO_LARGE: Final = _reason("region_object_too_large", "the object 
 REGION_SET_ASIDE: Final = _reason(
     "region_set_aside", "set aside: the analysis with the regions ended abnormally, and was done without them"
 )
+REGION_IMAGES_DELETED: Final = _reason(
+    "region_images_deleted",
+    "region marked on images that are no longer kept: send the images again, and then the region as a new object",
+)
 
-REGIONS_TAKEN: Final = _reason("regions_taken", "a radiologist's regions were taken from it")
+REGIONS_TAKEN: Final = _reason("regions_taken", contract.REGIONS_TAKEN)
 REGIONS_ON_ULTRASOUND: Final = _reason(
     "regions_on_ultrasound", "not attempted: regions marked on ultrasound images are not answered by any model"
 )
@@ -96,29 +101,6 @@ REGION_NOT_USABLE: Final = _reason(
 ONLY_DETECTED: Final = _reason(
     "only_detected", "not attempted: this model is asked about the boxes of malignant calcifications alone"
 )
-REGION_CODES: Final = frozenset(
-    {
-        "region_unsupported",
-        "region_image_not_analysed",
-        *(
-            reason.code
-            for reason in (
-                REGION_OF_UNKNOWN_IMAGE,
-                REGION_TOO_SMALL,
-                REGION_OUTSIDE,
-                REGION_BY_A_DEVICE,
-                NO_REGION,
-                TOO_MANY_REGIONS,
-                REGION_OBJECT_TOO_LARGE,
-                REGION_SET_ASIDE,
-                REGIONS_TAKEN,
-                REGIONS_ON_ULTRASOUND,
-                UNREADABLE,
-            )
-        ),
-    }
-)
-"""What is said of an object with regions: more exact than what kind of object it is."""
 
 
 def region_image_not_analysed(why: Reason) -> Reason:
@@ -146,6 +128,11 @@ def model_failed(model: str, what: str) -> Reason:
 def about_region(label: str, reason: Reason) -> Reason:
     """Say which region of an object a reason concerns; `label` is the radiologist's, and may be empty."""
     return _reason(reason.code, f'region "{label}": {reason.text}') if label else reason
+
+
+def more_marks(count: int) -> Reason:
+    """Marks of an object that are not named one by one."""
+    return _reason("region_unsupported", f"{count} more mark{'' if count == 1 else 's'} could not be used")
 
 
 def region_unsupported(what: str) -> Reason:

@@ -16,11 +16,14 @@ from pipelines.headers import describe_mammogram, unfit_reason
 from pipelines.image_result import ImageResult
 from pipelines.instances import ImageHeader, Instance, read_instances
 from pipelines.region_objects.contract import NotARegion
-from pipelines.region_objects.shapes import Points, area_px
+from pipelines.region_objects.shapes import area_px, clipped
 from pipelines.regions import MarkedRegion, Marks, examine_file
 
 MAX_REGIONS: Final = 40
 """Of all objects of a study together."""
+
+MAX_NAMED: Final = 5
+"""Refused marks of an object that the answer names one by one: it has to fit on a picture."""
 
 MIN_SIDE_PX: Final = 3.0
 """Of the box around a region: under a third of a millimetre on every detector."""
@@ -56,8 +59,8 @@ def read_requests(study: StudyInput, instances: Sequence[Instance[ImageHeader]])
     said_of: dict[str, Reason] = {}
     for file in sorted(study.region_objects, key=lambda item: item.sop_instance_uid):
         marks = examine_file(file.path)
-        refused = [reasons.about_region(mark.label, mark.reason) for mark in marks.refused]
-        taken = 0
+        refused = _refusals(marks)
+        taken = False
         for marked in marks.regions:
             # Its own word on its UID may differ from the receipt's, by which the study knows it.
             region = replace(marked.region, object_uid=file.sop_instance_uid)
@@ -69,8 +72,8 @@ def read_requests(study: StudyInput, instances: Sequence[Instance[ImageHeader]])
                 refused.append(reasons.about_region(region.label, why.reason))
             else:
                 accepted[fitted] = None
-                taken += 1
-        said_of[file.sop_instance_uid] = reasons.joined([reasons.REGIONS_TAKEN] * bool(taken) + refused)
+                taken = True
+        said_of[file.sop_instance_uid] = _said(reasons.REGIONS_TAKEN if taken else None, refused)
     return RegionRequests(regions=tuple(accepted), said_of=said_of)
 
 
@@ -78,9 +81,8 @@ def unanswered_requests(study: StudyInput, why: Reason) -> RegionRequests:
     """What is said of the region objects where no model of regions is at hand: their own faults, or `why`."""
     said_of = {}
     for file in study.region_objects:
-        marks: Marks = examine_file(file.path)
-        refused = [reasons.about_region(mark.label, mark.reason) for mark in marks.refused]
-        said_of[file.sop_instance_uid] = reasons.joined([why] * bool(marks.regions) + refused)
+        marks = examine_file(file.path)
+        said_of[file.sop_instance_uid] = _said(why if marks.regions else None, _refusals(marks))
     return RegionRequests(regions=(), said_of=said_of)
 
 
@@ -95,6 +97,18 @@ def object_results(study: StudyInput, requests: RegionRequests) -> tuple[ImageRe
     found = read_instances(replace(study, instances=(), not_routed=listed), describe_mammogram, unfit_reason)
     said = ((instance, requests.said_of[instance.sop_instance_uid]) for instance in found)
     return tuple(ImageResult(instance=instance, outcome="not_analysed", reason=reason) for instance, reason in said)
+
+
+def _refusals(marks: Marks) -> list[Reason]:
+    return [reasons.about_region(mark.label, mark.reason) for mark in marks.refused]
+
+
+def _said(first: Reason | None, refused: Sequence[Reason]) -> Reason:
+    """One reason of what is said of an object; of very many refused marks only the first are named."""
+    different = list(dict.fromkeys(refused))
+    more = len(different) - MAX_NAMED
+    named = [*different[:MAX_NAMED], *([reasons.more_marks(more)] if more > 0 else [])]
+    return reasons.joined([first, *named] if first is not None else named)
 
 
 def _fitted(marked: MarkedRegion, image: Instance[ImageHeader] | None) -> RegionOfInterest:
@@ -116,7 +130,7 @@ def _fitted(marked: MarkedRegion, image: Instance[ImageHeader] | None) -> Region
     if marked.frame_shape is not None and marked.frame_shape != (rows, columns):
         raise NotARegion(reasons.region_unsupported("the segmentation has other rows and columns than its image"))
     whole = sum(area_px(polygon) for polygon in region.polygons_px)
-    parts = [_within(polygon, rows, columns) for polygon in region.polygons_px]
+    parts = [clipped(polygon, rows, columns) for polygon in region.polygons_px]
     inside = tuple(part for part in parts if area_px(part) > 0)
     if sum(area_px(part) for part in inside) < MIN_SHARE_INSIDE * whole or not inside:
         raise NotARegion(reasons.REGION_OUTSIDE if whole > 0 else reasons.REGION_TOO_SMALL)
@@ -124,8 +138,3 @@ def _fitted(marked: MarkedRegion, image: Instance[ImageHeader] | None) -> Region
     if min(max(xs) - min(xs), max(ys) - min(ys)) < MIN_SIDE_PX:
         raise NotARegion(reasons.REGION_TOO_SMALL)
     return replace(region, polygons_px=inside)
-
-
-def _within(polygon: Points, rows: int, columns: int) -> Points:
-    """Points beyond an edge are drawn to it; exact for what a viewer lets a person draw over an edge."""
-    return tuple((min(max(x, 0.0), float(columns)), min(max(y, 0.0), float(rows))) for x, y in polygon)

@@ -84,9 +84,7 @@ def task_of(model: str, outcome: str | None) -> RegionTask:
     TrainingRefused
         There is no such outcome, or it has another number of classes.
     """
-    task = own_metadata(model).region
-    if task is None:
-        raise TrainingRefused(f"{model} is no model of regions")
+    task = own_metadata(model).region_task
     if outcome is None or outcome == task.outcome:
         return task
     fitting = [name for name, classes in OUTCOMES.items() if len(classes) == len(task.classes)]
@@ -97,8 +95,8 @@ def task_of(model: str, outcome: str | None) -> RegionTask:
 
 def described(model: str, task: RegionTask) -> dict[str, Any]:
     """The metadata of a bundle of `model` for `task`, all but what training adds; it says so when it is not its own."""
-    metadata, own = bundle_metadata(model), own_metadata(model).region
-    if own is None or task.outcome == own.outcome:
+    metadata, own = bundle_metadata(model), own_metadata(model).region_task
+    if task.outcome == own.outcome:
         return metadata
     metadata["region"] = {**metadata["region"], "outcome": task.outcome, "classes": list(task.classes)}
     network = metadata["description"].partition(":")[0]
@@ -170,9 +168,11 @@ def train_model(
 
 def note_of(parts: RegionParts, task: RegionTask, data: str) -> str:
     """Say in words and numbers what a model learned from, without anything of a patient."""
-    learned = parts.without_held_out
-    left_out = "; ".join(f"{count} left out: {reason}" for reason, count in parts.left_out.items())
-    return f"{data}, {task.outcome}: {counted(learned, task)}" + (f"; {left_out}" if left_out else "")
+    words = [f"{data}, {task.outcome}: {counted(parts.train, task)}"]
+    if parts.choose:
+        words.append(f"the checkpoint chosen by {counted(parts.choose, task)}")
+    words += [f"{count} left out: {reason}" for reason, count in parts.left_out.items()]
+    return "; ".join(words)
 
 
 def predict(
@@ -264,13 +264,13 @@ def measured_by_folds(folds: Sequence[Predictions], task: RegionTask, data: str)
     """`measured_on` for the folds of a cross-validation together, each predicted by the model that has not seen it."""
     together = Predictions(
         tumours=tuple(tumour for one in folds for tumour in one.tumours),
-        probabilities=np.concatenate([one.probabilities for one in folds if one.tumours]),
+        probabilities=np.array([row for one in folds for row in one.probabilities]),
         refused=sum(one.refused for one in folds),
     )
     found = measured_on(together, task, f"{data}, {len(folds)} folds, each by a model that has not seen it")
     return {
         **found,
-        "note": f"{found['note']}. These weights were trained on all folds and were not measured themselves.",
+        "note": f"{found['note']}. {OF_FOLDS}",
     }
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from models.errors import TrainingRefused
 from models.metadata import folder_name
 from models.regions.contract import RegionTask
-from models.registry import load_region_classifier
 from models.training.fold_bundles import FOLDS_DIR, weights_dir_of
 from models.training.tumours import Tumour
+from models.weights import find_weights
+from pipelines.datasets.cells import covariate_cell
+from pipelines.datasets.open_tables import read_open_table
 from pipelines.datasets.tables import write_table
-from pipelines.datasets.tumour_rows import CLINICAL_PREFIX
+from pipelines.datasets.tumour_rows import covariate_column, covariate_columns
+from pipelines.datasets.tumours import TumourEntry, load_tumours
 from pipelines.region_training import ABOUT, PREDICTIONS, about, predict, probability_columns
 from pipelines.training import Progress
 
@@ -33,7 +36,7 @@ class Run:
     task : RegionTask
         Of the first model; all predict its outcome.
     left_out : mapping of str to int
-        By model: tumours that lack a view, or whose region is too small.
+        By model: tumours that lack a view, whose region is too small, or of whose patient no fold is known.
     """
 
     table: Path
@@ -42,7 +45,7 @@ class Run:
 
 
 def run_models(
-    tumours: Sequence[Tumour],
+    entries: Sequence[TumourEntry],
     models: Sequence[str],
     weights_dir: Path,
     out: Path,
@@ -50,44 +53,52 @@ def run_models(
     split: ChosenSplit,
     by_folds: bool,
     device: str,
-    progress: Progress[Tumour],
+    reading: Progress[Path],
+    predicting: Progress[Tumour],
 ) -> Run:
     """Run every model on every tumour of a split whose outcome is known, and write what they say.
 
     Parameters
     ----------
+    entries : sequence of TumourEntry
+        Of a manifest; only the images of the tumours that are asked for are read.
     weights_dir : pathlib.Path
         As ``mammonode train`` leaves it.
     out : pathlib.Path
         Folder of the table; made when it is not there.
     split : {"train", "val", "test", "all"}
     by_folds : bool
-        Each tumour by the model that has not seen its fold (``DIR/folds/K/NAME``); those of the test split by the
-        model of all folds.
+        Each tumour by the model that was measured on its patient, so has not seen it (``DIR/folds/K/NAME``); those of
+        the test split by the model of all folds.
 
     Raises
     ------
     TrainingRefused
-        The models predict different outcomes, or no tumour is left.
+        The models predict different outcomes or were not trained by folds, or no tumour is left.
     WeightsMissing, WeightsMismatch
         A model is not there.
+    UnusableImage
+        An image or a mark cannot be used.
     """
-    tasks = {model: _task(model, weights_dir, device, by_folds=by_folds) for model in models}
+    folds = {model: _folds_of(weights_dir, model) if by_folds else {} for model in models}
+    tasks = {model: _task(model, weights_dir, folds[model]) for model in models}
     task = tasks[models[0]]
     other = [model for model, one in tasks.items() if (one.outcome, one.classes) != (task.outcome, task.classes)]
     if other:
         raise TrainingRefused(f"{', '.join(other)}: not of the outcome of {models[0]}, which is {task.outcome}")
-    chosen = [tumour for tumour in tumours if task.outcome in tumour.outcomes and split in ("all", tumour.split)]
-    if not chosen:
-        raise TrainingRefused(f"no tumour of the split {split} has a known {task.outcome}")
+    wanted = [entry for entry in entries if task.outcome in entry.outcomes and split in ("all", entry.split)]
+    if not wanted:
+        raise TrainingRefused(f"no tumour of the split {split} has a known {task.outcome}: choose others by --split")
+    chosen = load_tumours(wanted, reading)
+    if by_folds:
+        chosen = tuple(replace(tumour, fold=_fold(tumour, folds[models[0]])) for tumour in chosen)
     cells: dict[str, dict[str, str]] = {tumour.name: {} for tumour in chosen}
     left_out = {}
     for model, own in tasks.items():
-        fitting = [tumour for tumour in chosen if not own.missing(tumour.views)]
         columns = probability_columns(model, own)
         said = 0
-        for fold, group in _groups(fitting, by_folds=by_folds):
-            found = predict(group, weights_dir_of(weights_dir, fold), model, device, progress)
+        for fold, group in _groups([one for one in chosen if not own.missing(one.views)], folds[model], by_folds):
+            found = predict(group, weights_dir_of(weights_dir, fold), model, device, predicting)
             for tumour, probabilities in zip(found.tumours, found.probabilities.tolist(), strict=True):
                 cells[tumour.name] |= dict(zip(columns, map(repr, probabilities[-len(columns) :]), strict=True))
             said += len(found.tumours)
@@ -95,17 +106,34 @@ def run_models(
     return Run(table=_written(out, chosen, cells, tasks, task), task=task, left_out=left_out)
 
 
-def _task(model: str, weights_dir: Path, device: str, *, by_folds: bool) -> RegionTask:
+def _folds_of(weights_dir: Path, model: str) -> dict[str, int]:
+    """By patient, the fold whose model was measured on it: by what training wrote, whatever the manifest says now."""
+    found: dict[str, int] = {}
+    for path in sorted((weights_dir / FOLDS_DIR).glob(f"*/{folder_name(model)}/{PREDICTIONS}")):
+        table = read_open_table(path, required=ABOUT, origin="predictions of a fold")
+        found |= {cells["patient"]: int(cells["fold"]) for _, cells in table.lines}
+    if not found:
+        raise TrainingRefused(f"{model}: no folds in {weights_dir}: train it with --folds, or go without --by-folds")
+    return found
+
+
+def _task(model: str, weights_dir: Path, folds: Mapping[str, int]) -> RegionTask:
     """What the trained model predicts, by its own metadata; of a cross-validation any fold tells."""
-    places = sorted((weights_dir / FOLDS_DIR).glob(f"*/{folder_name(model)}")) if by_folds else []
-    return load_region_classifier(model, device, places[0].parent if places else weights_dir).task
+    place = find_weights(model, weights_dir_of(weights_dir, next(iter(folds.values()), None)))
+    return place.metadata.region_task
 
 
-def _groups(tumours: Sequence[Tumour], *, by_folds: bool) -> list[tuple[int | None, list[Tumour]]]:
-    """Tumours by the fold whose model is to predict them."""
-    of = {tumour.name: tumour.fold if by_folds and tumour.split != "test" else None for tumour in tumours}
-    folds: Iterable[int | None] = dict.fromkeys(of.values())
-    return [(fold, [tumour for tumour in tumours if of[tumour.name] == fold]) for fold in folds]
+def _fold(tumour: Tumour, folds: Mapping[str, int]) -> int | None:
+    return None if tumour.split == "test" else folds.get(tumour.patient)
+
+
+def _groups(
+    tumours: Sequence[Tumour], folds: Mapping[str, int], by_folds: bool
+) -> Iterator[tuple[int | None, list[Tumour]]]:
+    """Tumours by the fold whose model is to predict them; without those that each model may have seen."""
+    fair = [one for one in tumours if not by_folds or one.split == "test" or one.patient in folds]
+    for fold in dict.fromkeys(_fold(one, folds) for one in fair):
+        yield fold, [one for one in fair if _fold(one, folds) == fold]
 
 
 def _written(
@@ -116,16 +144,14 @@ def _written(
     task: RegionTask,
 ) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    names = sorted({name for tumour in tumours for name in tumour.clinical})
-    covariates = {name: name if name == "age" else CLINICAL_PREFIX + name for name in names}
     columns = (
         *ABOUT,
-        *covariates.values(),
+        *covariate_columns(tumour.clinical for tumour in tumours),
         *(c for model, own in tasks.items() for c in probability_columns(model, own)),
     )
     rows = [
         about(tumour, task)
-        | {covariates[name]: str(value) for name, value in tumour.clinical.items()}
+        | {covariate_column(name): covariate_cell(value) for name, value in tumour.clinical.items()}
         | cells[tumour.name]
         for tumour in tumours
     ]

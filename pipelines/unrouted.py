@@ -36,9 +36,10 @@ class UnroutedPipeline:
         images = [
             ImageResult(instance=instance, outcome="not_analysed", reason=reason) for instance, reason in explained
         ]
-        images += object_results(study, asked)
-        given = [image.reason for image in images if image.reason is not None]
+        # What is said of an object may quote what a person wrote in it; the study's reason goes to the ledger as well.
+        given = [reason for _, reason in explained] + [reasons.REGION_OF_UNKNOWN_IMAGE] * bool(study.region_objects)
         why = reasons.joined(given) if given else reasons.NO_INSTANCES
+        images += object_results(study, asked)
         conclusion = Conclusion(outcome="not_analysed", reason=why)
         return finish(
             study, limited(options, KINDS), images, conclusion, pipeline=self.name, make_objects=self._make_objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ Label = Literal["benign", "malignant"]
 Target = Literal["calcification", "lesion"]
 """What a study was searched for: calcifications on mammograms, lesions on ultrasound."""
 
+
+REGIONS_TAKEN: Final = "a radiologist's regions were taken from it"
+"""What is said of an object that was marked regions in; then which of its marks were refused, and why."""
 
 DEFAULT_KINDS: tuple[ResultKind, ...] = ("cad_sr", "measurement_sr", "heatmap", "summary")
 """What a destination gets that asks for nothing special."""
@@ -318,7 +321,8 @@ class StudyReport:
         Every image of the study, analysed or not, in a stable order. A mammogram is one even if it holds no pixels or
         its file is damaged: it was meant to be looked at.
     other_instances : tuple of (pydicom.Dataset, str)
-        All other instances without pixels (structured reports): header and the reason it was not analysed.
+        All other instances (structured reports, marks on the images): header and the reason it was not analysed; or, of
+        one that regions came from, what begins with `REGIONS_TAKEN`.
     predictions : tuple of ReportedPrediction
         Lesion by lesion; all predictions of a lesion have equal `regions`.
     target : {"calcification", "lesion"}

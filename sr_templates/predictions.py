@@ -117,12 +117,6 @@ def algorithms_shown(report: StudyReport, *images: ReportedImage) -> tuple[Repor
     return tuple(algorithm for algorithm in report.algorithms if algorithm.name in shown)
 
 
-def region_objects(report: StudyReport) -> frozenset[str]:
-    """SOP Instance UIDs of the objects that a radiologist marked regions in, and that are thus no idle ones."""
-    marked = {region.object_uid for prediction in report.predictions for region in prediction.regions}
-    return frozenset(uid for uid in marked if uid)
-
-
 def probability_codes(prediction: ReportedPrediction) -> Iterator[tuple[codes.Code, float]]:
     """Of two classes the positive one with its probability, of more each, in the order of the codes."""
     stated = codes.PREDICTED_PROBABILITY[prediction.name]

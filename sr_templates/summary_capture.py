@@ -12,6 +12,7 @@ from sr_templates.capture_words import (
     analysis_line,
     apart,
     count_words,
+    drawable,
     finding_lines,
     findings_color,
     marks_of,
@@ -24,6 +25,7 @@ from sr_templates.capture_words import (
 )
 from sr_templates.content import text
 from sr_templates.contract import (
+    REGIONS_TAKEN,
     BreastStatus,
     ReportedBreast,
     ReportedImage,
@@ -36,7 +38,7 @@ from sr_templates.drawing import BENIGN, MALIGNANT, PLAIN, QUIET, WARNING, Line,
 from sr_templates.evidence import value_text
 from sr_templates.mammograms import is_mammogram
 from sr_templates.marks import Mark
-from sr_templates.predictions import algorithms_shown, predicted_lesions, region_objects
+from sr_templates.predictions import algorithms_shown, predicted_lesions
 from sr_templates.summary_picture import Sheet, SummaryPicture, Thumbnail, render_summary
 from sr_templates.wording import (
     LABEL_WORDS,
@@ -45,6 +47,7 @@ from sr_templates.wording import (
     STATUS_WORDS,
     NumberedFinding,
     image_name,
+    instance_sentence,
     malignancy_words,
     numbered_findings,
     result_sentence,
@@ -263,14 +266,12 @@ def _not_analysed_lines(report: StudyReport) -> Iterator[Line]:
     for image in report.images:
         if image.reason or image.outcome != "analysed":
             by_reason.setdefault(result_sentence(image.outcome, image.reason), []).append(image_name(image))
-    marked = region_objects(report)
     for header, reason in report.other_instances:
-        if value_text(header, "SOPInstanceUID") in marked:
-            continue
-        name = f"{value_text(header, 'Modality')} object".strip()
-        by_reason.setdefault(result_sentence("not_analysed", reason), []).append(name)
+        if reason != REGIONS_TAKEN:
+            name = f"{value_text(header, 'Modality')} object".strip()
+            by_reason.setdefault(instance_sentence(reason), []).append(name)
     for sentence, names in by_reason.items():
-        yield Line(text=text(f"{_counted(names)}: {sentence}"), color=WARNING)
+        yield Line(text=drawable(f"{_counted(names)}: {sentence}"), color=WARNING)
 
 
 def _counted(names: Sequence[str]) -> str:

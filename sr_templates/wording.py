@@ -11,6 +11,7 @@ from pydicom.uid import UID
 from sr_templates import codes
 from sr_templates.content import text
 from sr_templates.contract import (
+    REGIONS_TAKEN,
     Label,
     Outcome,
     ReportedAlgorithm,
@@ -27,7 +28,6 @@ from sr_templates.predictions import (
     PredictedLesion,
     predicted_lesions,
     probability_codes,
-    region_objects,
     value_code,
 )
 
@@ -42,7 +42,6 @@ STATUS_WORDS = {
     "no_calcification": "no calcification detected",
     "not_analysed": "not analysed",
 }
-REGIONS_TAKEN = "a radiologist's regions were taken from it"
 SIDE_WORDS = {"L": "Left", "R": "Right"}
 LABEL_WORDS: dict[Label | None, str] = {
     "benign": "predicted benign",
@@ -97,6 +96,11 @@ def image_name(image: ReportedImage) -> str:
 def result_sentence(outcome: Outcome, reason: str) -> str:
     """Outcome and reason, e.g. ``"NOT ANALYSED: no weights installed"``."""
     return OUTCOME_WORDS[outcome] + (f": {reason}" if reason else "")
+
+
+def instance_sentence(reason: str) -> str:
+    """Sentence on an instance that is no image: why it was not analysed, or what was taken from it."""
+    return reason if reason.startswith(REGIONS_TAKEN) else result_sentence("not_analysed", reason)
 
 
 def breast_sentence(breast: ReportedBreast) -> str:
@@ -179,11 +183,9 @@ def study_sentences(report: StudyReport) -> Iterator[str]:
     yield from (text(image_sentence(report, image)) for image in report.images)
     for lesion in predicted_lesions(report):
         yield from lesion_sentences(lesion)
-    marked = region_objects(report)
     for header, reason in report.other_instances:
-        uid = value_text(header, "SOPInstanceUID")
-        said = REGIONS_TAKEN if uid in marked else result_sentence("not_analysed", reason)
-        yield text(f"{value_text(header, 'Modality') or 'Instance'}: {said} [{uid}]")
+        name = text(value_text(header, "Modality")) or "Instance"
+        yield f"{name}: {instance_sentence(reason)} [{text(value_text(header, 'SOPInstanceUID'))}]"
 
 
 def lesion_sentences(lesion: PredictedLesion) -> Iterator[str]:

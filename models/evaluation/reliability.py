@@ -99,18 +99,48 @@ def icc_of(values: Floats) -> Icc | NotDefined:
         return NotDefined(reason="there is only one reader" if k < 2 else "fewer than two lesions have all readers")
     if np.ptp(rated) == 0:
         return NotDefined(reason="the feature is the same throughout")
-    rated = rated / np.abs(rated).max()  # an ICC has no unit, and squares of large ones lose digits
-    grand, by_lesion, by_reader = rated.mean(), rated.mean(axis=1), rated.mean(axis=0)
-    between_lesions = k * ((by_lesion - grand) ** 2).sum() / (n - 1)
-    between_readers = n * ((by_reader - grand) ** 2).sum() / (k - 1)
-    residual = ((rated - by_lesion[:, None] - by_reader + grand) ** 2).sum() / ((n - 1) * (k - 1))
-    spread = between_lesions + (k - 1) * residual + k * (between_readers - residual) / n
-    if spread <= 0:
+    squares = _mean_squares(rated)
+    value = float(_agreement(*squares, n, k))
+    if not np.isfinite(value):
         return NotDefined(reason="lesions differ no more than chance")
-    value = float((between_lesions - residual) / spread)
-    squares = float(between_lesions), float(between_readers), float(residual)
-    interval = _interval(n, k, squares, value)
+    interval = _interval(n, k, (float(squares[0]), float(squares[1]), float(squares[2])), value)
     return Icc(value=value, interval=interval, lesions=n)
+
+
+def intraclass_correlation(rated: Floats) -> Floats:
+    """Compute ICC(2,1) of many features at once; NaN where it is not defined.
+
+    Parameters
+    ----------
+    rated : numpy.ndarray
+        Shape (lesions, readers, ...), finite, of two lesions and two readers at least.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (...).
+    """
+    return _agreement(*_mean_squares(rated), *rated.shape[:2])
+
+
+def _mean_squares(rated: Floats) -> tuple[Floats, Floats, Floats]:
+    """Between lesions, between readers, and of what is left; shapes as for `intraclass_correlation`."""
+    n, k = rated.shape[:2]
+    # An ICC has no unit, and squares of large numbers lose digits.
+    rated = rated / np.maximum(np.abs(rated).max(axis=(0, 1)), np.finfo(np.float64).tiny)
+    grand = rated.mean(axis=(0, 1))
+    by_lesion, by_reader = rated.mean(axis=1, keepdims=True), rated.mean(axis=0, keepdims=True)
+    between_lesions = k * ((by_lesion - grand) ** 2).sum(axis=(0, 1)) / (n - 1)
+    between_readers = n * ((by_reader - grand) ** 2).sum(axis=(0, 1)) / (k - 1)
+    residual = ((rated - by_lesion - by_reader + grand) ** 2).sum(axis=(0, 1)) / ((n - 1) * (k - 1))
+    return between_lesions, between_readers, residual
+
+
+def _agreement(lesions: Floats, readers: Floats, residual: Floats, n: int, k: int) -> Floats:
+    """ICC(2,1) of the mean squares of n lesions and k readers."""
+    spread = lesions + (k - 1) * residual + k * (readers - residual) / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(spread > 0, (lesions - residual) / spread, np.nan)
 
 
 def _interval(n: int, k: int, mean_squares: tuple[float, float, float], value: float) -> Interval | NotDefined:

@@ -31,9 +31,7 @@ class Predictor:
     """
 
     def __init__(self, fitted: FittedRecipe, metadata: Metadata, *, weights_sha256: str | None) -> None:
-        if metadata.region is None:
-            raise WeightsMismatch(f"{metadata.name}: metadata.json names no region task")
-        self.task: RegionTask = metadata.region
+        self.task: RegionTask = metadata.region_task
         if list(fitted.pipeline.classes_) != list(range(len(self.task.classes))):
             raise WeightsMismatch(f"{metadata.name}: the weights are not of {len(self.task.classes)} classes")
         try:

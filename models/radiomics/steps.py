@@ -15,9 +15,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
+
+from models.evaluation.reliability import STABLE, intraclass_correlation
 
 Floats = NDArray[np.float64]
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -38,41 +40,31 @@ NEIGHBOURS: Final = 5
 def splits_of(labels: NDArray[Any], groups: NDArray[Any] | None, *, folds: int, seed: int) -> Splits:
     """Inner folds: of the same share of classes, and with all rows of a group (a patient) on the same side.
 
+    Every class is on both sides of each, so there are fewer folds than asked for where a class has few patients.
+
     Raises
     ------
     ValueError
-        A class has fewer than `LEAST_OF_A_CLASS` rows.
+        A class has fewer than `LEAST_OF_A_CLASS` rows, or too few patients for every fold to learn and measure it.
     """
-    _, counts = np.unique(labels, return_counts=True)
-    if len(counts) < 2 or counts.min() < LEAST_OF_A_CLASS:
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2 or counts.min() < LEAST_OF_A_CLASS:
         raise ValueError(f"every class takes at least {LEAST_OF_A_CLASS} lesions, and there are two classes at least")
-    given = {"n_splits": min(folds, int(counts.min())), "shuffle": True, "random_state": seed}
-    if groups is None:
-        return list(StratifiedKFold(**given).split(labels, labels))
-    return list(StratifiedGroupKFold(**given).split(labels, labels, groups))
+    of = np.arange(len(labels)) if groups is None else groups
+    fewest = min(len(np.unique(of[labels == wanted])) for wanted in classes)
+    for count in range(min(folds, fewest), 1, -1):
+        found = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed).split(labels, labels, of)
+        splits = [(learned, measured) for learned, measured in found]
+        if all(
+            _holds(labels[learned], classes, 2) and _holds(labels[measured], classes, 1) for learned, measured in splits
+        ):
+            return splits
+    raise ValueError(f"a class of {fewest} patients takes more of them: every inner fold is to learn and measure it")
 
 
-def intraclass_correlation(first: Floats, second: Floats) -> Floats:
-    """ICC(2,1) of each column: two-way random effects, absolute agreement, single rater; NaN where nothing varies.
-
-    Shrout and Fleiss, Psychological Bulletin 86:420 (1979); the form that Koo and Li, J. Chiropr. Med. 15:155 (2016)
-    advise for agreement between readers who stand for others.
-
-    Parameters
-    ----------
-    first, second : numpy.ndarray
-        Shape ``(lesions, features)``: by one reader's outline and by another's.
-    """
-    ratings = np.stack([first, second])  # (readers, lesions, features)
-    readers, lesions, _ = ratings.shape
-    mean = ratings.mean(axis=(0, 1))
-    between = readers * ((ratings.mean(axis=0) - mean) ** 2).sum(axis=0) / (lesions - 1)
-    raters = lesions * ((ratings.mean(axis=1) - mean) ** 2).sum(axis=0) / (readers - 1)
-    residuals = ratings - ratings.mean(axis=0) - ratings.mean(axis=1, keepdims=True) + mean
-    error = (residuals**2).sum(axis=(0, 1)) / ((lesions - 1) * (readers - 1))
-    total = between + (readers - 1) * error + readers * (raters - error) / lesions
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((between - error) / total)
+def _holds(labels: NDArray[Any], classes: NDArray[Any], least: int) -> bool:
+    """Whether there are so many rows of every class."""
+    return all(int((labels == wanted).sum()) >= least for wanted in classes)
 
 
 class StableFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
@@ -87,22 +79,22 @@ class StableFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         Columns that are kept.
     """
 
-    def __init__(self, features: int, least: float = 0.75) -> None:
+    def __init__(self, features: int, least: float = STABLE) -> None:
         self.features = features
         self.least = least
 
     def fit(self, rows: Floats, labels: object = None) -> Self:
-        """Learn from rows ``(n, features)`` and their classes; ``groups`` stay on one side of inner folds."""
+        """Learn which from rows ``(n, 2 * features)``; the classes have no say."""
         if rows.shape[1] != 2 * self.features:
             raise ValueError(f"to fit, rows hold {self.features} features twice, not {rows.shape[1]} values")
         first, second = rows[:, : self.features], rows[:, self.features :]
-        correlation = np.full(self.features, -np.inf)
-        both = np.isfinite(first) & np.isfinite(second)
+        rated = np.stack([first, second], axis=1)  # (lesions, outlines, features)
+        both = np.isfinite(rated).all(axis=1)
         whole = both.all(axis=0)
-        correlation[whole] = intraclass_correlation(first[:, whole], second[:, whole])
+        correlation = np.full(self.features, np.nan)
+        correlation[whole] = intraclass_correlation(rated[:, :, whole])
         for column in np.flatnonzero(~whole & (both.sum(axis=0) > 2)):  # not defined for some lesions
-            known = both[:, column]
-            correlation[column] = intraclass_correlation(first[known, column, None], second[known, column, None])[0]
+            correlation[column] = intraclass_correlation(rated[both[:, column], :, column])
         correlation = np.where(np.isnan(correlation), -np.inf, correlation)
         stable = np.flatnonzero(correlation > self.least)
         self.fell_back_ = not len(stable)
@@ -144,7 +136,7 @@ class SignificantFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc
         self.level = level
 
     def fit(self, rows: Floats, labels: NDArray[Any]) -> Self:
-        """Learn from rows ``(n, features)`` and their classes; ``groups`` stay on one side of inner folds."""
+        """Learn which from rows ``(n, features)`` and their classes."""
         found = np.min([_p_values(rows, positive) for positive in _one_against_the_rest(np.asarray(labels))], axis=0)
         differing = np.flatnonzero(found < self.level)
         self.fell_back_ = not len(differing)
@@ -220,8 +212,12 @@ class LassoFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         whole = _Regression(rows, wanted, balance, self.iterations)
         strengths = whole.greatest * np.logspace(0, -3, 50) if self.alphas is None else np.array(self.alphas)
         folds = [_Regression(rows[one], wanted[one], balance[one], self.iterations) for one, _ in splits]
-        best, least = float(strengths.max()), np.inf
-        for alpha in np.sort(strengths)[::-1].tolist():
+        # From here on no fold gives weight: of these, one is as good as all, and `FALLING` counts from the weakest.
+        strengths = np.sort(strengths)[::-1]
+        idle = strengths >= max(fold.greatest for fold in folds)
+        tried = [*strengths[idle][-1:].tolist(), *strengths[~idle].tolist()]
+        best, least = tried[0], np.inf
+        for alpha in tried:
             if alpha < best / FALLING:
                 break
             errors = [

@@ -165,7 +165,7 @@ def _proliferating(found: Pathology) -> Iterable[bool]:
     """Whether Ki-67 is high or the grade is 3: one of the two is enough to know that it is so, not that it is not."""
     if found.grade == HIGH_GRADE or (found.ki67 is not None and found.ki67 >= HIGH_KI67_PERCENT):
         return (True,)
-    return (False, True) if found.ki67 is None else (False,)
+    return (False, True) if found.ki67 is None or found.grade is None else (False,)
 
 
 def _which(subtypes: frozenset[Subtype], of: frozenset[Subtype], without: str, within: str) -> str | None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from models.bundle import load_network
-from models.errors import WeightsMismatch
 from models.metadata import Metadata
 from models.regions.contract import Lesion, LesionView, RegionOutput, RegionTask, View
 from models.resident import Resident, checked_grey
@@ -47,7 +46,7 @@ class RegionPredictor(ABC, Generic[Network]):
     network_class: ClassVar[type[torch.nn.Module]]
 
     def __init__(self, network: Network, metadata: Metadata, *, weights_sha256: str | None, device: str) -> None:
-        self.task = required_task(metadata)
+        self.task = metadata.region_task
         self.identity = metadata.identity(weights_sha256)
         self.device = device
         self._resident = Resident(network, device)
@@ -61,7 +60,7 @@ class RegionPredictor(ABC, Generic[Network]):
         WeightsMismatch
             They do not fit: another network, other channels, or another number of classes than the metadata name.
         """
-        cls.check(required_task(weights.metadata), weights.metadata.name)
+        cls.check(weights.metadata.region_task, weights.metadata.name)
         network = load_network(weights, cls.network_class)
         return cls(network, weights.metadata, weights_sha256=weights.sha256, device=device)  # type: ignore[arg-type]  # a class variable cannot name the type variable
 
@@ -88,19 +87,6 @@ class RegionPredictor(ABC, Generic[Network]):
         """Return the place of the predicted class."""
         value = self.task.value(probabilities, self.identity.operating_point.get(THRESHOLD))
         return self.task.classes.index(value)
-
-
-def required_task(metadata: Metadata) -> RegionTask:
-    """Return what a model of regions tells apart.
-
-    Raises
-    ------
-    WeightsMismatch
-        The metadata do not say.
-    """
-    if metadata.region is None:
-        raise WeightsMismatch(f"{metadata.name}: metadata.json names no region: what is told apart, and in which views")
-    return metadata.region
 
 
 def views_taken(task: RegionTask, lesion: Lesion) -> Mapping[View, LesionView]:

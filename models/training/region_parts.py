@@ -38,8 +38,7 @@ class RegionParts:
     train : tuple of Tumour
         Learned from.
     choose : tuple of Tumour
-        Never learned from: they choose the checkpoint. A model that needs none may learn from them, unless they are
-        `held_out` too.
+        Never learned from: they choose the checkpoint; empty for a model that needs none.
     held_out : tuple of Tumour
         What the model is measured on; empty when there is none.
     held_out_are : str
@@ -58,11 +57,6 @@ class RegionParts:
     def chosen_by_held_out(self) -> bool:
         """Whether the tumours that it is measured on chose the checkpoint: the figures then flatter."""
         return bool(self.held_out) and {one.name for one in self.held_out} <= {one.name for one in self.choose}
-
-    @property
-    def without_held_out(self) -> tuple[Tumour, ...]:
-        """All that a model may learn from which needs nobody to choose a checkpoint."""
-        return self.train if self.chosen_by_held_out else (*self.train, *self.choose)
 
 
 def class_number(tumour: Tumour, task: RegionTask) -> int:

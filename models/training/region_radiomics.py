@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion, shift
 
 from models.errors import TrainingRefused
-from models.metadata import folder_name, own_metadata
+from models.metadata import folder_name
 from models.radiomics.features import FEATURES_OF, FeatureExtractor, settings_text
 from models.radiomics.fitted import FittedRecipe, to_bytes
 from models.radiomics.recipes import fallbacks, fit, recipe, selected_columns, takes_two_outlines
@@ -61,16 +61,15 @@ def train(
     directory: Path,
     *,
     model: str,
-    task: RegionTask | None = None,
-    fold: int | None = None,
+    task: RegionTask,
+    fold: int | None,
     note: str,
-    described: Mapping[str, Any] | None = None,
+    described: Mapping[str, Any],
     seed: int = 1,
-    measured: Mapping[str, Any] | None = None,
     workers: int = 1,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Fit the recipe of `model` to all tumours but those of `fold` and of the test split, and write the bundle.
+    """Fit the recipe of `model` to tumours, and write the bundle.
 
     Features are kept in ``DIR/NAME-training/features.jsonl``, which all folds share.
 
@@ -80,14 +79,14 @@ def train(
         See `models.training.fold_bundles`.
     model : str
         A key of `FEATURES_OF`.
-    task : RegionTask or None
-        What is told apart; None: what the model's own bundle says.
+    task : RegionTask
+        What is told apart: the model's own, or another outcome with as many classes.
+    fold : int or None
+        That was left out, for the place of the bundle.
     note : str
         What it is trained on, in words.
-    described : mapping or None
-        The metadata without what training adds; None: those of the model's own bundle.
-    measured : mapping or None
-        The card's member ``measured``; None: nothing was measured.
+    described : mapping
+        The bundle's metadata, all but what the training adds.
     workers : int
         Processes that compute features.
     tell : callable
@@ -101,22 +100,18 @@ def train(
     Raises
     ------
     TrainingRefused
-        A package is missing, there is no such fold, or a class has too few lesions.
+        A package is missing, or a class has too few lesions.
     """
-    task = task or own_metadata(model).region
-    if task is None:
-        raise TrainingRefused(f"{model} is no model of regions")
-    chosen = _chosen(tumours, task, fold)
     settings = settings_text(FEATURES_OF[model])
     try:
         names = FeatureExtractor(settings).names
     except ModuleNotFoundError as error:
         raise TrainingRefused(str(error)) from error
     twice = takes_two_outlines(model)
-    outlines = _outlines(chosen, task, twice=twice, seed=seed)
+    outlines = _outlines(tumours, task, twice=twice, seed=seed)
     path = training_dir(directory, model) / FEATURES_FILE
     found = features_of_all(outlines, settings, path, workers=workers, tell=tell)
-    table = _table(chosen, task, outlines, found, twice=twice)
+    table = _table(tumours, task, outlines, found, twice=twice)
     try:
         pipeline = fit(recipe(model, seed), table.rows, table.labels, table.patients)
     except ValueError as error:
@@ -126,8 +121,8 @@ def train(
         model,
         fold,
         note=note,
-        training=_training(fitted, table, chosen, task, seed),
-        measured=measured,
+        training=_training(fitted, table, tumours, task, seed),
+        measured=None,
         described=described,
     )
     metadata["features"] = {"names": list(names), "settings": settings}
@@ -150,18 +145,6 @@ def other_outline(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[
     moved = shift(mask.astype(np.uint8), (round(step * np.sin(angle)), round(step * np.cos(angle))), order=0)
     other = np.asarray(change(moved.astype(bool), iterations=step), dtype=bool)
     return other if other.any() else mask
-
-
-def _chosen(tumours: Sequence[Tumour], task: RegionTask, fold: int | None) -> list[Tumour]:
-    folds = sorted({tumour.fold for tumour in tumours if tumour.fold is not None})
-    if fold is not None and fold not in folds:
-        raise TrainingRefused(f"cannot leave out fold {fold}: the tumours are in folds {folds or 'none'}")
-    kept = [tumour for tumour in tumours if tumour.split != "test" and (fold is None or tumour.fold != fold)]
-    known = [tumour for tumour in kept if tumour.outcomes.get(task.outcome) in task.classes]
-    lacking = set(task.classes) - {tumour.outcomes[task.outcome] for tumour in known}
-    if lacking:
-        raise TrainingRefused(f"no tumour to train on has {task.outcome} {' or '.join(sorted(lacking))}")
-    return known
 
 
 def _outlines(tumours: Sequence[Tumour], task: RegionTask, *, twice: bool, seed: int) -> list[Outlined]:

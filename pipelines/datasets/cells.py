@@ -124,6 +124,11 @@ def number_cell(value: float | None) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
+def covariate_cell(value: float | str | None) -> str:
+    """Return a covariate as a cell: a word as it is, a number as `number_cell`."""
+    return value if isinstance(value, str) else number_cell(value)
+
+
 def box_cells(box_px: BoxPx | None) -> dict[str, str]:
     """Return the cells of a box; none when there is none."""
     return {} if box_px is None else dict(zip(BOX_COLUMNS, map(number_cell, box_px), strict=True))

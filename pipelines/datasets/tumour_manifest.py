@@ -13,7 +13,7 @@ from pathlib import Path
 from models.regions.contract import View
 from models.regions.pathology import Pathology, outcomes
 from models.training.contract import Split
-from pipelines.datasets.cells import box_cells, number_cell, path_cell
+from pipelines.datasets.cells import box_cells, covariate_cell, number_cell, path_cell
 from pipelines.datasets.images import content_hash
 from pipelines.datasets.rows import Laterality
 from pipelines.datasets.tables import Problem, contradictions, grouped, leakage, read_table, refuse, write_table
@@ -24,6 +24,8 @@ from pipelines.datasets.tumour_rows import (
     REQUIRED_COLUMNS,
     Mark,
     TumourRow,
+    covariate_column,
+    covariate_columns,
     parse_row,
 )
 
@@ -124,9 +126,8 @@ def write_tumours(path: Path, entries: Iterable[TumourEntry]) -> None:
     Files below the manifest's folder are written relative to it, so that the folder can be moved as a whole.
     """
     kept, folder = tuple(entries), path.absolute().parent
-    names = sorted({name for entry in kept for name in entry.clinical if name != "age"})
-    columns = (*COLUMNS, *(CLINICAL_PREFIX + name for name in names))
-    write_table(path, columns, (row for entry in kept for row in _cells(entry, folder)))
+    columns = dict.fromkeys((*COLUMNS, *covariate_columns(entry.clinical for entry in kept)))
+    write_table(path, tuple(columns), (row for entry in kept for row in _cells(entry, folder)))
 
 
 def _leaks(rows: Sequence[TumourRow]) -> Iterator[Problem]:
@@ -184,8 +185,8 @@ def _cells(entry: TumourEntry, folder: Path) -> Iterator[Mapping[str, str]]:
         "laterality": entry.laterality or "",
         "split": entry.split or "",
         "fold": number_cell(entry.fold),
-        **{name: _text(getattr(entry.pathology, name)) for name in PATHOLOGY_COLUMNS},
-        **{name if name == "age" else CLINICAL_PREFIX + name: _text(value) for name, value in entry.clinical.items()},
+        **{name: covariate_cell(getattr(entry.pathology, name)) for name in PATHOLOGY_COLUMNS},
+        **{covariate_column(name): covariate_cell(value) for name, value in entry.clinical.items()},
     }
     for name, view in entry.views.items():
         files = {"image": view.path, "mask": view.mark.mask, "sr": view.mark.sr, "mask2": view.second_mask}
@@ -196,7 +197,3 @@ def _cells(entry: TumourEntry, folder: Path) -> Iterator[Mapping[str, str]]:
             "spacing_mm": number_cell(view.spacing_mm),
             **box_cells(view.mark.box_px),
         }
-
-
-def _text(value: float | str | None) -> str:
-    return value if isinstance(value, str) else number_cell(value)

@@ -6,7 +6,7 @@ No message repeats a cell: in a table whose columns have slipped, any of them ma
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -146,6 +146,16 @@ def parse_row(line: int, values: Mapping[str, str], folder: Path) -> tuple[Tumou
         clinical=clinical,
     )
     return row, ()
+
+
+def covariate_column(name: str) -> str:
+    """Return what the column of a covariate is called."""
+    return name if name == "age" else CLINICAL_PREFIX + name
+
+
+def covariate_columns(of_lesions: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return the columns of all covariates that any lesion has, by the alphabet."""
+    return [covariate_column(name) for name in sorted({name for one in of_lesions for name in one})]
 
 
 def _mark(cells: Cells, image: Path | None) -> Mark:

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import ModelIdentity
-from models.predictor import RegionClassifier
-from models.regions.contract import RegionOutput, RegionTask, View
+from models.regions.contract import RegionTask, View
 from pipelines import reasons
 from pipelines.contract import Biomarker, Reason
 from pipelines.image_result import ImageResult
@@ -27,6 +26,9 @@ from sr_templates.contract import AlgorithmStatus, ReportedAlgorithm
 
 MAX_S: Final = 120.0
 """What all lesions of a study may take; those that are left then are not attempted."""
+
+BROKEN: Final = (RuntimeError, ArithmeticError, LookupError)
+"""What the libraries below a model raise on a region that they were not made for; no study ends for it."""
 
 FAILURES: Final = frozenset({"analysis_failed", "out_of_memory", "model_failed"})
 """Codes of reasons that are a fault, not a limit, of a model."""
@@ -142,30 +144,24 @@ def _answer(
     if model is None:  # what is not attempted was answered before
         raise ValueError(f"{network.identity.name} is not loaded")
     try:
-        output = _output(model, network.task, views)
+        output = model.predict({view: cut.view for view, cut in views.cuts.items() if view in network.task.views})
     except ValueError:  # by contract: the region is too small to say anything of
         return reasons.REGION_NOT_USABLE
     except EXPLAINED_ERRORS as error:
         return explained(error)[1]
+    except BROKEN as error:
+        return reasons.analysis_failed(type(error).__name__)
+    if not _is_one_a_class(output.probabilities, network.task):
+        return reasons.analysis_failed("not one probability a class")
     for view, attention in output.attention.items():
         activation = activations.get(lesion.regions[view].sop_instance_uid)
         if activation is not None:
             _merge(activation, views.cuts[view], attention)
-    return network.task.value(output.probabilities, _threshold(network.identity)), output.probabilities
+    return network.task.value(output.probabilities, network.identity.operating_point.get("threshold")), output.probabilities
 
 
-def _output(model: RegionClassifier, task: RegionTask, views: _Views) -> RegionOutput:
-    given = {view: cut.view for view, cut in views.cuts.items() if view in task.views}
-    output = model.predict(given)
-    shares = output.probabilities
-    if len(shares) != len(task.classes) or not all(math.isfinite(share) and 0 <= share <= 1 for share in shares):
-        raise ValueError("not one probability a class")
-    return output
-
-
-def _threshold(identity: ModelIdentity) -> float | None:
-    point = identity.operating_point
-    return point.get("positive_threshold", point.get("threshold"))
+def _is_one_a_class(shares: tuple[float, ...], task: RegionTask) -> bool:
+    return len(shares) == len(task.classes) and all(math.isfinite(share) and 0 <= share <= 1 for share in shares)
 
 
 def _merge(activation: NDArray[np.float32], cut: Cut, attention: NDArray[np.float32]) -> None:

@@ -64,7 +64,10 @@ class LesionCuts:
     def take(self, standard: StandardImage, regions: Iterable[RegionOfInterest]) -> None:
         """Cut regions out of the image that they are on."""
         for region in regions:
-            self._cuts[region] = self._cut(standard, region)
+            try:
+                self._cuts[region] = self._cut(standard, region)
+            except MemoryError:  # the image itself may well be analysed
+                self._cuts[region] = reasons.OUT_OF_MEMORY
 
     def take_detected(self, standard: StandardImage, sop_instance_uid: str, detections: Sequence[Detection]) -> None:
         """Cut the most malignant box out of an image, if it is wanted."""

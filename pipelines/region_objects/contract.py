@@ -19,6 +19,9 @@ MAX_DEPTH: Final = 16
 MAX_ITEMS: Final = 20_000
 """Content items, graphic objects or frames that are looked at in one object."""
 
+MAX_MARKS: Final = 500
+"""That are read in one object, regions or not: viewers write a region again below each of its measurements."""
+
 MAX_LABEL: Final = 64
 """Characters that are kept of a label: those of a Long String (PS3.5 6.2)."""
 

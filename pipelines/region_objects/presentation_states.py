@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from pipelines import reasons
 from pipelines.contract import RegionOfInterest
 from pipelines.elements import items, number, numbers, readable
-from pipelines.region_objects.contract import MAX_ITEMS, MarkedRegion, Marks, NotARegion, RefusedMark, trimmed
+from pipelines.region_objects.contract import MAX_MARKS, MarkedRegion, Marks, NotARegion, RefusedMark, trimmed
 from pipelines.region_objects.references import only_frame
 from pipelines.region_objects.shapes import Points, box, graphic_data, inscribed, paired, polygon
 from sr_templates.evidence import value_text
@@ -45,8 +45,8 @@ def read(dataset: Dataset) -> Marks:
         label = _label(annotation)
         for graphic in _graphics(annotation):
             seen += 1
-            if seen > MAX_ITEMS:
-                refused[RefusedMark(label="", reason=reasons.REGION_OBJECT_TOO_LARGE)] = None
+            if seen > MAX_MARKS:
+                refused[RefusedMark(label="", reason=reasons.REGION_OBJECT_TOO_LARGE, is_request=False)] = None
                 return _marks(regions, refused)
             name = trimmed(readable(graphic.item, "TrackingID")) or label
             try:

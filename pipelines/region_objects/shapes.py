@@ -7,7 +7,7 @@ C.18.6.1.2 and C.10.5.1.2, units PIXEL).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from pydicom import Dataset
@@ -119,8 +119,29 @@ def box(points: Points) -> Points:
 
 def area_px(points: Points) -> float:
     """Area within a polygon, in pixels; of one that crosses itself, the difference of its parts."""
-    following = (*points[1:], points[0])
+    following = (*points[1:], *points[:1])
     return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(points, following, strict=True))) / 2
+
+
+def clipped(points: Points, rows: int, columns: int) -> Points:
+    """The part of a polygon within an image, edge by edge (Sutherland and Hodgman, Comm. ACM 17 (1974) 32).
+
+    Parts that the edge of the image separates stay joined by lines along it.
+    """
+    for axis, edge, sign in ((0, 0.0, 1), (0, float(columns), -1), (1, 0.0, 1), (1, float(rows), -1)):
+        points = tuple(_beyond(points, axis, edge, sign))
+    return points
+
+
+def _beyond(points: Points, axis: int, edge: float, sign: int) -> Iterator[tuple[float, float]]:
+    """Corners of the part whose coordinate is at `edge` or, by `sign`, above or below."""
+    for one, other in zip(points, (*points[1:], *points[:1]), strict=True):
+        is_in, other_is_in = (sign * (point[axis] - edge) >= 0 for point in (one, other))
+        if is_in:
+            yield one
+        if is_in != other_is_in:
+            along = one[1 - axis] + (edge - one[axis]) / (other[axis] - one[axis]) * (other[1 - axis] - one[1 - axis])
+            yield (edge, along) if axis == 0 else (along, edge)
 
 
 def _ring(points: Points, *, always: bool) -> Points:

@@ -6,7 +6,8 @@ rectangle open, or name it by the tool that drew it. Items are found by their co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from pydicom import Dataset
@@ -18,6 +19,7 @@ from pipelines.elements import items, numbers, readable
 from pipelines.region_objects.contract import (
     MAX_DEPTH,
     MAX_ITEMS,
+    MAX_MARKS,
     MarkedRegion,
     Marks,
     NotARegion,
@@ -25,7 +27,7 @@ from pipelines.region_objects.contract import (
     trimmed,
 )
 from pipelines.region_objects.references import only_frame
-from pipelines.region_objects.shapes import graphic_data, polygon
+from pipelines.region_objects.shapes import Closed, graphic_data, polygon
 from sr_templates.evidence import value_text
 
 # Context Group and template concepts of PS3.16, all of scheme DCM.
@@ -45,48 +47,75 @@ AREA_TOOLS: Final = ("rectangle", "roi", "freehand", "contour")
 """Words of tools whose lines enclose an area even where they are not closed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """What a measurement group says of all of its marks; `encloses`: their lines do, closed or not."""
+
+    label: str
+    tracking_uid: str | None
+    encloses: bool
+    by_a_device: bool
+
+
 def read(dataset: Dataset) -> Marks:
     """Find every mark of a report; see `pipelines.regions.examine`."""
     regions: dict[RegionOfInterest, None] = {}
     refused: dict[RefusedMark, None] = {}
     budget = [MAX_ITEMS]
     by_a_device = _is_device(dataset)
-    for group in _groups(dataset, budget):
-        label = _label(group)
-        own_observer = _is_device(group)
-        if (by_a_device if own_observer is None else own_observer) or _item(group, ALGORITHM_NAME) is not None:
-            refused[RefusedMark(label=label, reason=reasons.REGION_BY_A_DEVICE, is_request=False)] = None
+    seen = 0
+    for item in _groups(dataset, budget):
+        if seen > MAX_MARKS:
+            break
+        group = _described(item, by_a_device=by_a_device)
+        if group.by_a_device:
+            refused[RefusedMark(label=group.label, reason=reasons.REGION_BY_A_DEVICE, is_request=False)] = None
             continue
-        for mark in _marks(group, budget):
+        for mark in _marks(item, budget):
+            seen += 1
+            if seen > MAX_MARKS:
+                break
             try:
-                regions[_region(dataset, group, mark, label)] = None
+                regions[_region(dataset, group, mark)] = None
             except NotARegion as why:
-                refused[RefusedMark(label=label, reason=why.reason, is_request=why.is_request)] = None
-    if budget[0] <= 0:
-        refused[RefusedMark(label="", reason=reasons.REGION_OBJECT_TOO_LARGE)] = None
+                refused[RefusedMark(label=group.label, reason=why.reason, is_request=why.is_request)] = None
+    if budget[0] <= 0 or seen > MAX_MARKS:
+        refused[RefusedMark(label="", reason=reasons.REGION_OBJECT_TOO_LARGE, is_request=False)] = None
     return Marks(regions=tuple(MarkedRegion(region=region) for region in regions), refused=tuple(refused))
 
 
-def _region(root: Dataset, group: Dataset, mark: Dataset, label: str) -> RegionOfInterest:
+def _described(item: Dataset, *, by_a_device: bool | None) -> _Group:
+    """Read what a group says of its marks; `by_a_device` is what the report says."""
+    children = _children(item)
+    own_observer = _is_device(item)
+    tracking_uid = _text(children.get(TRACKING_UNIQUE_IDENTIFIER))
+    tool = _text(children.get(TRACKING_IDENTIFIER)).lower()
+    return _Group(
+        label=_label(children),
+        tracking_uid=tracking_uid if UID(tracking_uid).is_valid else None,
+        encloses=any(word in tool for word in AREA_TOOLS),
+        by_a_device=bool(by_a_device if own_observer is None else own_observer) or ALGORITHM_NAME in children,
+    )
+
+
+def _region(root: Dataset, group: _Group, mark: Dataset) -> RegionOfInterest:
     value_type = value_text(mark, "ValueType")
     if value_type == "SCOORD3D":
         raise NotARegion(reasons.region_unsupported("it is drawn in space (SCOORD3D), not on an image"))
     if value_type == "IMAGE":
         raise NotARegion(reasons.region_unsupported("it refers to a segmentation, which has to be sent itself"))
-    tool = _text(_item(group, TRACKING_IDENTIFIER)).lower()
-    closed = any(word in tool for word in AREA_TOOLS)
-    outline = polygon(value_text(mark, "GraphicType"), graphic_data(mark), closed="always" if closed else "by_points")
+    closed: Closed = "always" if group.encloses else "by_points"
+    outline = polygon(value_text(mark, "GraphicType"), graphic_data(mark), closed=closed)
     selected = [_resolved(root, child) for child in items(mark, "ContentSequence")]
     images = [reference for item in selected for reference in items(item, "ReferencedSOPSequence")]
     sop_instance_uid, frame = only_frame(images)
-    tracking_uid = _text(_item(group, TRACKING_UNIQUE_IDENTIFIER))
     return RegionOfInterest(
         sop_instance_uid=sop_instance_uid,
         frame=frame,
         polygons_px=(outline,),
         source="radiologist",
-        label=label,
-        tracking_uid=tracking_uid if UID(tracking_uid).is_valid else None,
+        label=group.label,
+        tracking_uid=group.tracking_uid,
         object_uid=value_text(root, "SOPInstanceUID") or None,
     )
 
@@ -135,10 +164,10 @@ def _is_device(item: Dataset) -> bool | None:
     return observers == {DEVICE} if observers else None
 
 
-def _label(group: Dataset) -> str:
+def _label(children: Mapping[str, Dataset]) -> str:
     """Tracking Identifier, unless a tool is named there; else the finding."""
-    name = trimmed(_text(_item(group, TRACKING_IDENTIFIER)))
-    finding = _item(group, FINDING)
+    name = trimmed(_text(children.get(TRACKING_IDENTIFIER)))
+    finding = children.get(FINDING)
     meanings = [readable(code, "CodeMeaning") for code in items(finding or Dataset(), "ConceptCodeSequence")]
     said = trimmed(meanings[0] if meanings else _text(finding))
     if TOOL_SIGN in name:
@@ -146,8 +175,12 @@ def _label(group: Dataset) -> str:
     return name or said
 
 
-def _item(group: Dataset, concept: str) -> Dataset | None:
-    return next((child for child in items(group, "ContentSequence") if _concept(child) == concept), None)
+def _children(group: Dataset) -> dict[str, Dataset]:
+    """First item of each concept."""
+    found: dict[str, Dataset] = {}
+    for child in items(group, "ContentSequence"):
+        found.setdefault(_concept(child), child)
+    return found
 
 
 def _concept(item: Dataset) -> str:

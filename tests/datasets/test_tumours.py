@@ -13,6 +13,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
+from models.regions.contract import SURROUND_PX, SURROUND_SHARE
 from models.regions.pathology import Pathology
 from pipelines.datasets.simulated_tumours import Cohort, simulate
 from pipelines.datasets.tumour_manifest import TumourEntry, ViewEntry, read_tumours, write_tumours
@@ -200,7 +201,8 @@ def test_a_large_image_is_cut_and_both_masks_alike(tmp_path: Path) -> None:
         write_png(tmp_path / f"{name}.png", np.minimum(pixels, 255))
     (tumour,) = load_tumours(read(tmp_path, row("image.png", mask2="mask2.png")), quietly)
     view, second = tumour.views["CC"], tumour.second_masks["CC"]
-    assert view.pixels.shape == (340, 360)  # 160 pixels on each side
+    around = SURROUND_PX + round(SURROUND_SHARE * 40)
+    assert view.pixels.shape == (20 + 2 * around, 40 + 2 * around)
     assert np.array_equal(view.pixels > 0.5, view.mask)
     assert (second & ~view.mask).sum() == 0 and second.sum() == 600
 
@@ -249,7 +251,8 @@ def test_an_ultrasound_object_is_read_as_the_node_shows_it_in_the_stored_frame(t
     view = tumour.views["US"]
     assert view.mask.sum() == 25 * 20
     assert view.spacing_mm == pytest.approx((0.08, 0.08))
-    top, left = max(y0 - 160, 0), max(x0 - 160, 0)
+    around = SURROUND_PX + round(SURROUND_SHARE * 25)
+    top, left = max(y0 - around, 0), max(x0 - around, 0)
     stored = (shown if shown.ndim == 2 else shown[..., 0])[top:, left:][: view.mask.shape[0], : view.mask.shape[1]]
     assert np.abs(view.pixels[view.mask] - stored[view.mask] / 255.0).mean() < 0.02
     assert not view.pixels[0].any()  # above the picture, which begins further down, it is black

@@ -31,7 +31,7 @@ from models.evaluation.prediction_plots import confusion_plots
 from models.evaluation.prediction_report import SCHEMA, predictions_json, write_predictions_report
 from models.evaluation.predictions import Covariate, Predictions
 from models.evaluation.regression import Fit, Model, fit_model, logistic, regression, separated
-from models.evaluation.reliability import Icc, ReadFeatures, icc_of, reliability
+from models.evaluation.reliability import Icc, ReadFeatures, icc_of, intraclass_correlation, reliability
 from models.evaluation.report_json import RESEARCH_USE
 from models.evaluation.roc import Roc
 
@@ -267,6 +267,8 @@ def test_icc_of_the_published_example() -> None:
     assert (round(found.value, 2), found.lesions) == (0.29, 6)
     assert [round(found.interval.lower, 3), round(found.interval.upper, 3)] == [0.019, 0.761]
     assert icc_of(SHROUT_FLEISS * 1e12).value == pytest.approx(found.value)
+    together = np.stack([SHROUT_FLEISS, 1e12 * SHROUT_FLEISS, np.zeros_like(SHROUT_FLEISS)], axis=2)
+    np.testing.assert_allclose(intraclass_correlation(together), [found.value, found.value, np.nan])
 
 
 def test_reliability_says_what_it_cannot_tell() -> None:

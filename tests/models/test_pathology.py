@@ -40,6 +40,8 @@ def test_her2_is_by_ihc_and_where_that_is_equivocal_by_fish(ihc: Any, fish: Any,
         ({**HR_POSITIVE, "her2_ihc": "1+", "ki67": 20.0, "grade": 2}, "luminal_b"),
         ({**HR_POSITIVE, "her2_ihc": "1+", "ki67": 5.0, "grade": 3}, "luminal_b"),
         ({**HR_POSITIVE, "her2_ihc": "1+"}, None),  # A or B: Ki-67 is not known
+        ({**HR_POSITIVE, "her2_ihc": "1+", "ki67": 5.0}, None),  # a grade of 3 would make it B
+        ({**HR_POSITIVE, "her2_ihc": "1+", "grade": 2}, None),
         ({"er": "positive", "pr": "negative", "her2_ihc": "0"}, "luminal_b"),
         ({"er": "positive", "her2_ihc": "3+"}, "her2_hr_positive"),  # whatever PR is
         ({"er": "negative", "her2_ihc": "3+"}, None),
@@ -69,6 +71,7 @@ def test_a_given_subtype_tells_the_receptors_that_it_leaves_no_choice_of() -> No
     [
         {**HR_POSITIVE, "subtype": "triple_negative"},
         {**HR_POSITIVE, "her2_ihc": "0", "ki67": 40.0, "subtype": "luminal_a"},
+        {**HR_POSITIVE, "her2_ihc": "0", "ki67": 5.0, "grade": 1, "subtype": "luminal_b"},
         {"subtype": "luminal_a", "pathotype": "dcis"},
         {"her2_ihc": "3+", "her2_fish": "negative"},
         {"her2_ihc": "1+", "her2_fish": "positive"},

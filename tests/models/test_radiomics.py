@@ -37,7 +37,7 @@ from models.radiomics.features import (
     settings_text,
 )
 from models.radiomics.fitted import FittedRecipe, from_bytes, to_bytes
-from models.radiomics.recipes import SELECTED, TREES, fit, forest, naive_bayes, selected_columns, stable_svm
+from models.radiomics.recipes import ALPHAS, SELECTED, TREES, fit, forest, naive_bayes, selected_columns, stable_svm
 from models.regions.contract import LesionView
 
 needs_pyradiomics = pytest.mark.skipif(bool(missing_packages(lbp=True)), reason="pyradiomics is not installed")
@@ -111,21 +111,6 @@ def test_a_coarser_mask_keeps_the_area() -> None:
     assert 9 * coarser(mask, 3).sum() == pytest.approx(mask.sum(), rel=0.01)
 
 
-def test_the_intraclass_correlation_is_that_of_shrout_and_fleiss() -> None:
-    """Their table 2, judges 1 and 2, by the formulas of their table 3; and agreement is absolute."""
-    first, second = np.array([9.0, 6, 8, 7, 10, 6]), np.array([2.0, 1, 4, 1, 5, 2])
-    table = np.stack([first, second], axis=1)
-    n, k = table.shape
-    between = k * table.mean(axis=1).var(ddof=1)
-    judges = n * table.mean(axis=0).var(ddof=1)
-    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    error = (rest**2).sum() / ((n - 1) * (k - 1))
-    expected = (between - error) / (between + (k - 1) * error + k * (judges - error) / n)
-    found = steps.intraclass_correlation(first[:, None], second[:, None])
-    assert found[0] == pytest.approx(expected) and found[0] < 0.3
-    assert steps.intraclass_correlation(first[:, None], first[:, None])[0] == pytest.approx(1.0)
-
-
 def test_features_on_which_outlines_disagree_are_dropped_whatever_they_say() -> None:
     rows, labels = rows_of(60, 6, signal=3.0)
     second = rows + np.random.default_rng(1).normal(scale=0.05, size=rows.shape)
@@ -143,6 +128,28 @@ def test_the_search_finds_the_subset_that_scikit_learn_finds() -> None:
         for subset in combinations(range(7), 3)
     }
     assert tuple(steps.best_subset(rows, labels, splits, 3)) == max(aucs, key=lambda subset: aucs[subset])
+
+
+def test_inner_folds_learn_and_measure_every_class_and_too_few_patients_are_refused() -> None:
+    """Fourteen rows of a class are enough; that they are of three patients counts as well."""
+    labels = np.repeat([0, 1], [60, 14])
+    patients = np.concatenate([np.arange(60) // 2, [30] * 6 + [31] * 4 + [32] * 4])
+    splits = steps.splits_of(labels, patients, folds=10, seed=1)
+    assert 2 <= len(splits) <= 3
+    assert all(set(labels[side]) == {0, 1} for split in splits for side in split)
+    rows = np.random.default_rng(0).normal(size=(74, 4)) + labels[:, None]
+    for step in (steps.BestForNaiveBayes(2), steps.BalancedSvm()):
+        step.fit(rows, labels, patients)
+    with pytest.raises(ValueError, match="a class of 1 patients takes more"):
+        steps.splits_of(labels, np.where(labels == 1, 99, patients), folds=5, seed=1)
+
+
+def test_weak_features_of_many_lesions_are_found_although_only_weak_strengths_give_them_weight() -> None:
+    """Correlations of about 0.12 have weight below a strength of 0.06."""
+    rows, labels = rows_of(800, 8, signal=0.25)
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    lasso = steps.LassoFeatures(alphas=ALPHAS, folds=5).fit(rows, labels)
+    assert not lasso.fell_back_ and {1, 4} <= set(lasso.kept_.tolist())
 
 
 RECIPES = {

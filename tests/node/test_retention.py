@@ -179,6 +179,7 @@ def test_a_duplicate_is_known_after_its_file_is_gone_and_brings_it_back(
     assert ledger.record_instance(received(1, sha256="0" * 64), NOW + 20 * DAY_S) == "conflict"
     assert state_of(ledger) == ("answered", 1)
     assert outbox.is_result(result().sop_instance_uid)
+    assert retention.step() == 0, "it is kept as long as a new one"
     assert ledger.retry(STUDY, NOW + 21 * DAY_S, republish_at=0.0)
 
 

@@ -96,7 +96,8 @@ def test_without_splits_patients_are_held_out_predicted_and_measured_and_a_stopp
         "combination": "joint"
     }
     assert "another outcome than the model's own (er): node" in said["description"]
-    assert said["training_data"] == "tumours.csv, node: 8 tumours of 8 patients (4 negative, 4 positive)"
+    learned, chose = (f"{n} tumours of {n} patients ({n // 2} negative, {n // 2} positive)" for n in (6, 2))
+    assert said["training_data"] == f"tumours.csv, node: {learned}; the checkpoint chosen by {chose}"
     auc = roc_auc_score([row["outcome"] == "positive" for row in rows], [float(row[MODEL]) for row in rows])
     assert said["measured"]["figures"][0]["value"] == pytest.approx(auc, abs=1e-4)
     assert f"AUC: {auc:.3f}" in ran.out and "AUC" in (bundle / "README.md").read_text()
@@ -114,7 +115,7 @@ def test_each_fold_is_predicted_by_the_network_that_has_not_seen_it(run: Run, ma
     assert together == [*each[0], *each[1]] and len({row["patient"] for row in together}) == 12
     assert "without fold 2" in metadata(out / "folds" / "2" / MODEL)["training_data"]
     final = metadata(out / MODEL)
-    assert "12 tumours of 12 patients" in final["training_data"] and not (out / MODEL / "predictions.csv").exists()
+    assert "er: 10 tumours of 10 patients" in final["training_data"] and not (out / MODEL / "predictions.csv").exists()
     auc = roc_auc_score([row["outcome"] == "positive" for row in together], [float(row[MODEL]) for row in together])
     assert final["measured"]["figures"][0]["value"] == pytest.approx(auc, abs=1e-4)
     assert "were not measured themselves" in final["measured"]["note"]

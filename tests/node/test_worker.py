@@ -316,30 +316,60 @@ def region_object(number: int) -> ReceivedInstance:
     return received(number, view=None, routed_to="regions", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34")
 
 
-def test_a_request_that_kills_its_workers_is_set_aside_and_the_study_is_answered(
-    worker: Worker, pipeline: FakePipeline, ledger: Ledger, clock: Clock
+@pytest.mark.parametrize("max_deaths", [1, 2, 3])
+def test_a_study_that_kills_its_workers_without_its_request_too_is_reported_as_failed(
+    tmp_path: Path, pipeline: FakePipeline, ledger: Ledger, outbox: Outbox, clock: Clock, max_deaths: int
 ) -> None:
+    settings = settings_in(tmp_path, queue={"lease_s": LEASE_S, "max_deaths": max_deaths})
+    worker = Worker(settings, ledger, outbox, clock=clock)
     queued(ledger, received(1), region_object(2))
-    for number in range(2):
-        assert ledger.claim(STUDY, f"dies-{number}", clock(), LEASE_S)
-        clock.advance(LEASE_S)
-        assert ledger.bury(STUDY, clock(), republish_at=clock(), max_deaths=3)
+    pipeline.analyses = raising(SystemExit())
+    tries = max(max_deaths, 2)
+    for _ in range(tries - 1):
+        with pytest.raises(SystemExit):
+            worker.analyse(STUDY)
+    assert ledger.claim(STUDY, "dies", clock(), LEASE_S)  # the last one is killed before it can say so
+    clock.advance(LEASE_S)
+    assert ledger.bury(STUDY, clock(), republish_at=clock(), max_deaths=max_deaths)
+    assert [bool(study.region_objects) for _, study, _ in pipeline.asked] == [True] * (tries - 1)
     assert worker.analyse(STUDY)
-    ((what, study, _),) = pipeline.asked
+    assert (pipeline.asked[-1][0], state_of(ledger)) == ("report_failure", ("quarantined", 1))
+
+
+@pytest.mark.parametrize("max_deaths", [1, 2, 3])
+def test_a_request_that_takes_too_long_is_set_aside_and_the_study_is_answered(
+    tmp_path: Path, pipeline: FakePipeline, ledger: Ledger, outbox: Outbox, clock: Clock, max_deaths: int
+) -> None:
+    settings = settings_in(tmp_path, queue={"lease_s": LEASE_S, "max_deaths": max_deaths})
+    worker = Worker(settings, ledger, outbox, clock=clock)
+    queued(ledger, received(1), region_object(2))
+
+    def slow_with_regions(study: StudyInput) -> None:
+        if study.region_objects:
+            raise SoftTimeLimitExceeded
+
+    pipeline.analyses = slow_with_regions
+    for _ in range(max(max_deaths, 2) - 1):
+        with pytest.raises(SoftTimeLimitExceeded):
+            worker.analyse(STUDY)
+    assert worker.analyse(STUDY)
+    what, study, _ = pipeline.asked[-1]
     assert (what, study.region_objects) == ("analyse", ())
     assert [(file.sop_instance_uid, reason.code) for file, reason in study.not_routed] == [
         (f"{STUDY}.2", "region_set_aside")
     ]
-    assert state_of(ledger) == ("answered", 1)
+    assert state_of(ledger)[0] == "answered"
 
 
-def test_a_study_that_is_too_slow_with_a_request_is_tried_again(
+def test_a_region_whose_images_were_deleted_is_told_so_and_replaces_no_answer(
     worker: Worker, pipeline: FakePipeline, ledger: Ledger
 ) -> None:
-    queued(ledger, received(1), region_object(2))
-    pipeline.analyses = raising(SoftTimeLimitExceeded())
-    with pytest.raises(SoftTimeLimitExceeded):
-        worker.analyse(STUDY)
-    ((_, study, _),) = pipeline.asked
-    assert [file.sop_instance_uid for file in study.region_objects] == [f"{STUDY}.2"]
-    assert state_of(ledger) == ("queued", 1)
+    queued(ledger, received(1))
+    assert worker.analyse(STUDY)
+    with ledger.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE instance SET discarded_at = 1.0")
+    queued(ledger, region_object(2))
+    assert worker.analyse(STUDY)
+    _, study, _ = pipeline.asked[-1]
+    assert (study.region_objects, study.replaces) == ((), ())
+    assert [reason.code for _, reason in study.not_routed] == ["region_images_deleted"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +46,7 @@ class ErModel:
     name: str = "ip-se-dresnet-cm"
     views: tuple[View, ...] = ("CC", "MLO")
     raises: Exception | None = None
+    shares: tuple[float, float] | None = None
     seen: list[Mapping[View, LesionView]] = field(default_factory=list)
     device: str = "cpu"
     warm: bool = False
@@ -67,7 +69,7 @@ class ErModel:
             raise self.raises
         positive = float(np.mean([view.pixels[view.mask].mean() for view in lesion.values()]))
         attention = {name: np.full(view.pixels.shape, 0.75, dtype=np.float32) for name, view in lesion.items()}
-        return RegionOutput(probabilities=(1 - positive, positive), attention=attention)
+        return RegionOutput(probabilities=self.shares or (1 - positive, positive), attention=attention)
 
 
 class Recorder:
@@ -180,25 +182,41 @@ def test_the_most_malignant_box_of_each_view_is_asked_about_unasked_by_what_is_i
     assert marked.reason == reasons.ONLY_DETECTED
 
 
+def failing(**how: Any) -> ErModel:
+    return ErModel(name="radiomics-er", views=("CC",), **how)
+
+
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("broken", "code"),
     [
-        (DeviceOutOfMemory("x"), "out_of_memory"),
-        (ValueError("too small"), "region_not_usable"),
+        (failing(raises=DeviceOutOfMemory("x")), "out_of_memory"),
+        (failing(raises=ValueError("too small")), "region_not_usable"),
+        (failing(raises=RuntimeError("of a library below")), "analysis_failed"),
+        (failing(shares=(math.nan, math.nan)), "analysis_failed"),
         (ImportError("sklearn"), "packages_missing"),
     ],
 )
-def test_a_model_that_fails_ends_neither_the_study_nor_the_others(case: Case, error: Exception, code: str) -> None:
-    failing: Any = (
-        error if isinstance(error, ImportError) else ErModel(name="radiomics-er", views=("CC",), raises=error)
-    )
+def test_a_model_that_fails_ends_neither_the_study_nor_the_others(case: Case, broken: Any, code: str) -> None:
     fine = ErModel(name="ip-se-dresnet-c", views=("CC",))
-    result = case.ask(viewer_report(case.headers[0], SQUARE), **{"radiomics-er": failing, "ip-se-dresnet-c": fine})
+    result = case.ask(viewer_report(case.headers[0], SQUARE), **{"radiomics-er": broken, "ip-se-dresnet-c": fine})
     assert result.outcome == "analysed"
     failed, answered = result.biomarkers
     assert failed.reason is not None
     assert failed.reason.code == code
     assert answered.value == "negative"
+
+
+def test_memory_that_a_region_lacks_does_not_cost_its_image_the_answer(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("pipelines.mammography.lesions.mask_of", full)
+    result = case.ask(viewer_report(case.headers[0], SQUARE), **{"ip-se-dresnet-c": ErModel(views=("CC",))})
+    assert [image.outcome for image in result.images] == ["analysed", "analysed", "not_analysed"]
+    (left,) = result.biomarkers
+    assert left.reason == reasons.OUT_OF_MEMORY
 
 
 def test_a_region_that_no_image_can_answer_is_named_with_its_reason(case: Case) -> None:
@@ -223,6 +241,7 @@ def test_in_a_study_without_images_the_region_is_named_all_the_same(case: Case) 
     study = replace(case.tools.study(), region_objects=(file,))
     result = UnroutedPipeline(make_objects=case.recorder).analyse(study, case.tools.options())
     assert case.said_of(result, made) == "region_of_unknown_image"
+    assert "lesion" not in str(result.reason)  # what a person wrote is no business of the ledger
     assert result.reason == reasons.REGION_OF_UNKNOWN_IMAGE
     failed = MammographyPipeline(models=case.tools.no_weights(), make_objects=case.recorder).report_failure(
         replace(study, instances=case.images), case.tools.options(), reasons.REGION_TIME

@@ -13,7 +13,8 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 
 from pipelines.region_masks import mask_of
-from pipelines.region_objects.contract import MAX_POINTS, MAX_REGIONS
+from pipelines.region_objects.contract import MAX_MARKS, MAX_POINTS, MAX_REGIONS
+from pipelines.region_objects.shapes import clipped
 from pipelines.regions import carries_regions, examine, examine_file, read_regions
 from tests.factories import small_mammogram
 from tests.region_objects import (
@@ -172,6 +173,12 @@ def test_hostile_reports_end_with_a_reason_and_soon(image: Dataset) -> None:
     assert len(read_regions(read_back(report_of(crowd, image)))) == MAX_REGIONS
     assert codes_of(read_back(report_of(crowd, image))) == ["too_many_regions"]
 
+    alone = scoord("CONTAINS", "CIRCLE", CENTRE_AND_RIM, image)
+    assert codes_of(report_of([group_of(*[alone] * (MAX_MARKS + 1))], image)) == ["region_object_too_large"]
+    shown = presentation_state(image, [graphic("POLYLINE", SQUARE[:2])] * (MAX_MARKS + 1))
+    assert codes_of(shown) == ["region_unsupported", "region_object_too_large"]
+    assert not carries_regions(shown)
+
     cyclic = group_of()
     cyclic.ContentSequence = [item("CONTAINS", "CONTAINER", ("121070", "DCM", "Findings")) for _ in range(3)]
     for child in cyclic.ContentSequence:
@@ -210,6 +217,18 @@ def test_what_is_no_such_object_or_not_there_is_a_reason(image: Dataset, tmp_pat
         tmp_path / "sr",
     )
     assert [mark.reason.code for mark in examine_file(path).refused] == ["no_region"]
+
+
+def test_what_reaches_over_the_edge_is_cut_off_there_and_the_rest_stays_where_it_is() -> None:
+    triangle = ((10.0, 10.0), (10.0, 90.0), (-30.0, 50.0))
+    inside = clipped(triangle, 200, 100)
+    assert {point for point in inside if point[0] == 0.0} == {(0.0, 20.0), (0.0, 80.0)}
+    star = ((-20.0, 20.0), (60.0, -30.0), (130.0, 90.0), (90.0, 230.0), (50.0, 100.0), (20.0, 240.0))
+    for outline in (triangle, star):
+        part = clipped(outline, 200, 100)
+        assert all(0 <= x <= 100 and 0 <= y <= 200 for x, y in part)
+        assert np.array_equal(mask_of([part], (200, 100)), mask_of([outline], (200, 100)))
+    assert clipped(((-9.0, 1.0), (-1.0, 1.0), (-1.0, 9.0)), 200, 100) == ()
 
 
 def test_a_mask_is_the_pixels_whose_middles_are_within() -> None:

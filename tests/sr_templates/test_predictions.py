@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 
 from models.regions.outcomes import OUTCOMES
 from sr_templates import codes
-from sr_templates.contract import ResultVariant, StudyReport, plain_variants
+from sr_templates.contract import REGIONS_TAKEN, ResultVariant, StudyReport, plain_variants
 from sr_templates.explaining import explain
 from sr_templates.registry import make_objects
 from sr_templates.secondary_capture import heatmap_words
@@ -143,7 +143,8 @@ def test_sentences_say_what_where_by_which_model_how_sure_and_why_not(report: St
         f"R1: {where}: not attempted: no weights installed (radiomics-her2, radiomics-node)",
         'R2: right breast, MLO, region "finding", marked by a detector',
         'R2: right breast, MLO, region "finding": not attempted: no weights installed (radiomics-her2)',
-        "SR: a radiologist's regions were taken from it [1.2.826.0.1.3680043.10.1.9]",
+        "SR: a radiologist's regions were taken from it; "
+        'region "Läsion 左 2": the region lies outside the image [1.2.826.0.1.3680043.10.1.9]',
     ]
 
 
@@ -180,6 +181,11 @@ def test_pictures_name_predictions_and_models_of_the_regions_on_them(report: Stu
     panel = " ".join(line.text for line in sheet.panel)
     assert "R1: predictions, no laboratory results" in panel
     assert "R2: not attempted: no weights installed (radiomics-her2)" in panel
+    refused = 'SR object: a radiologist\'s regions were taken from it; region "Lasion ? 2": the region lies outside'
+    assert any(refused in line.text for line in sheet.panel)
+    ((header, _),) = report.other_instances
+    all_taken = summary_sheet(replace(report, other_instances=((header, REGIONS_TAKEN),)))
+    assert not any("SR object" in line.text for line in all_taken.panel)
     marks = [mark for hung in sheet.hanging for thumbnail in hung for mark in thumbnail.marks if mark.dashed]
     assert sorted(mark.tags for mark in marks) == [(), ("R1",), ("R1",), ("R2",)]
 

@@ -204,8 +204,7 @@ def test_weights_of_imagenet_go_where_they_fit_and_their_colours_are_averaged(
     given = {name: value for name, value in resnet34(weights=None).state_dict().items() if "layer1.0.conv1" in name}
     given["conv1.weight"] = torch.rand(64, 3, 7, 7)
     save_file(given, file)
-    task = own_metadata(MODEL).region
-    assert task is not None
+    task = own_metadata(MODEL).region_task
     weights = new_network(MODEL, task, 1, [file]).state_dict()
     mean = given["conv1.weight"].mean(dim=1)
     for channel in range(2):
