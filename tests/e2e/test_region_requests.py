@@ -1,4 +1,4 @@
-"""A radiologist marks a lesion in two views and stores the mark: the node answers it, with a model for it and without."""
+"""A radiologist marks a lesion and stores the mark: the node answers it, with a model for it and without."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
 
 from models.metadata import folder_name
+from pipelines.regions import read_regions
 from sr_templates import codes
 from sr_templates.evidence import value_text
 from tests.commands import Run, runner
@@ -17,7 +18,7 @@ from tests.e2e.harness import Destination, NodeUnderTest, RecordingPacs, free_po
 from tests.e2e.harness import write_study as write_images
 from tests.e2e.test_whole_way import VIEWS, of_study, send
 from tests.models.builders import install_random_weights
-from tests.region_objects import closed, measurement_report, saved
+from tests.region_objects import closed, measurement_report, saved, saved_by_ohif
 
 STUDY_UID = "1.2.826.0.1.3680043.8.498.2400"
 OUTLINE = ((100.0, 80.0), (150.0, 80.0), (150.0, 140.0), (100.0, 140.0))
@@ -85,7 +86,7 @@ def drawn_on(region: Dataset) -> str:
 
 @pytest.mark.timeout(300)
 @pytest.mark.peer
-def test_a_mark_is_answered_by_its_name_that_no_weights_are_there_and_once_they_are_by_a_probability(
+def test_marks_by_highdicom_and_by_ohif_are_answered_that_no_weights_are_there_and_once_they_are_by_a_probability(
     tmp_path: Path, weights_dir: Path, run: Run
 ) -> None:
     pacs = RecordingPacs(free_port())
@@ -113,27 +114,27 @@ def test_a_mark_is_answered_by_its_name_that_no_weights_are_there_and_once_they_
         install_random_weights(tmp_path / "bundle", MODEL)
         installed = run("models", "install", tmp_path / "bundle" / folder_name(MODEL), "--weights-dir", weights_dir)
         assert installed.status == 0, installed.err
-        again = measurement_report(marked, marks, label="Ask again", tracking_uid="2.25.78")
-        send(node, [saved(again, tmp_path / "again.dcm")])
+        by_ohif = saved_by_ohif(marked[0])
+        (drawn, *_) = read_regions(saved_by_ohif(marked[0]))
+        send(node, [saved(by_ohif, tmp_path / "ohif.dcm")])
 
-        revised, *others = the_answer(node, pacs, again)
+        revised, *others = the_answer(node, pacs, by_ohif)
         assert revised.PredecessorDocumentsSequence, "it names the result that it replaces"
-        shares = []
-        for tracking_uid, name in (("2.25.77", "Ask me"), ("2.25.78", "Ask again")):
+        for tracking_uid in ("2.25.77", drawn.tracking_uid):
             group = group_of(revised, tracking_uid, marked[0])
-            assert next(items_of(group, codes.TRACKING_IDENTIFIER)).TextValue == name
+            assert next(items_of(group, codes.TRACKING_IDENTIFIER)).TextValue == "Ask me"
             (probability,) = items_of(group, codes.PREDICTED_PROBABILITY["triple_negative"]["triple_negative"])
             (value,) = items_of(group, codes.PREDICTED["triple_negative"])
-            share = float(probability.MeasuredValueSequence[0].NumericValue)
-            expected = codes.PREDICTED_VALUE["triple_negative"]["triple_negative" if share >= 50 else "other"]
+            percent = float(probability.MeasuredValueSequence[0].NumericValue)
+            assert 0 < percent < 100
+            expected = codes.PREDICTED_VALUE["triple_negative"]["triple_negative" if percent >= 50 else "other"]
             assert value.ConceptCodeSequence[0].CodeValue == expected.value
-            shares.append(share)
-        assert shares[0] == shares[1], "the same outline in the same study"
-        assert 0 < shares[0] < 100
+        points = next(items_of(group, codes.IMAGE_REGION)).GraphicData
+        assert list(points) == pytest.approx([value for point in closed(drawn.polygons_px[0]) for value in point])
         captures = [made for made in others if made.SOPClassUID == SecondaryCaptureImageStorage]
         summaries = [made for made in captures if "summary" in made.SeriesDescription]
-        drawn = [made for made in captures if "heatmap" in made.SeriesDescription]
+        heatmaps = [made for made in captures if "heatmap" in made.SeriesDescription]
         assert len(summaries) == 1
         assert MODEL in summaries[0].DerivationDescription
-        by_model = {made.ImageLaterality for made in drawn if MODEL in made.DerivationDescription}
+        by_model = {made.ImageLaterality for made in heatmaps if MODEL in made.DerivationDescription}
         assert by_model == {"R"}, "the pictures of the breast with the marks, and no others, name the model"

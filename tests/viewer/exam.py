@@ -131,18 +131,18 @@ class ArchiveAndNode:
             results=tuple(dcmread(BytesIO(self.archive.file_bytes(uid))) for uid in came),
         )
 
-    def ask(self, exam: AnsweredExam, sop_instance_uid: str, folder: Path) -> Answer:
-        """Send an object of the archive to the node by storescu, and return what the node made of it.
+    def ask(self, exam: AnsweredExam, file: Path) -> Answer:
+        """Send an object to the node by storescu, and return what the node made of it.
 
         Raises
         ------
+        BadAnswer
+            The node does not take the object.
         TimeoutError
             The answer did not come.
         """
         before = set(self.archive.instances())
         revision = self.node.revision(exam.study_instance_uid)
-        file = folder / f"{sop_instance_uid}.dcm"
-        file.write_bytes(self.archive.file_bytes(sop_instance_uid))
         started_s = time.monotonic()
         sent = storescu(file, self.node.port, called=NODE_TITLE)
         if sent.returncode:

@@ -48,8 +48,9 @@ def check_marks(
             lambda: len(running.archive.instances()) > len(before), timeout_s=STORED_WITHIN_S, what="the saved report"
         )
         (request_uid,) = running.archive.instances().keys() - before
-        (out / "ohif_marks.dcm").write_bytes(running.archive.file_bytes(request_uid))
-        answer = running.ask(exam, request_uid, out)
+        saved = out / "ohif_marks.dcm"
+        saved.write_bytes(running.archive.file_bytes(request_uid))
+        answer = running.ask(exam, saved)
     except (TimeoutError, BrowserError, BadAnswer, NotOnScreen, StopIteration) as error:
         save(viewer.browser.screenshot(), out / "ohif_marked.png")
         yield Row(subject="marks in OHIF", figures=str(error), passed=False)
