@@ -56,7 +56,7 @@ test: dev peers ## every test; PYTEST_ARGS="tests/node -k settings" for some
 bench: dev peers ## the figures of the README, measured here
 	$(BIN)/python tests/benchmarks/run.py
 
-viewer-check: dev peers ## are boxes at their place in a viewer? needs Chromium, chromedriver, OHIF by npm; pictures in viewer-out/
+viewer-check: dev peers ## are boxes at their place in a viewer, marks answered? needs Chromium, chromedriver, OHIF by npm; pictures in viewer-out/
 	$(BIN)/python -m tests.viewer.run --out viewer-out
 
 docs: venv ## the tables in docs/SETTINGS.md and docs/CONFORMANCE.md, from the program itself

@@ -9,7 +9,7 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
@@ -22,6 +22,19 @@ from pydicom.uid import (
 from tests.factories import uid
 
 DCM = "DCM"
+OHIF_MARKS = Path(__file__).parent / "golden" / "ohif_3.13.2_marks.dcm"
+OHIF_IMAGE_PX = (2100, 2600)
+"""Columns and rows of the image that its marks are on."""
+
+OF_THE_IMAGE = {
+    "PatientID": "PatientID",
+    "PatientName": "PatientName",
+    "ReferencedSOPClassUID": "SOPClassUID",
+    "ReferencedSOPInstanceUID": "SOPInstanceUID",
+    "StudyInstanceUID": "StudyInstanceUID",
+}
+"""Elements of a report, however deep, and those of an image that say the same."""
+
 Outline = Sequence[tuple[float, float]]
 SQUARE: Outline = ((40.0, 60.0), (70.0, 60.0), (70.0, 90.0), (40.0, 90.0))
 
@@ -116,6 +129,23 @@ def viewer_report(
         ],
     )
     return report_of([group], image)
+
+
+def saved_by_ohif(image: Dataset) -> Dataset:
+    """The report that OHIF saved of marks by hand (`tests/golden/README.md`), as if they were on `image`."""
+    report = dcmread(OHIF_MARKS)
+    scale = image.Columns / OHIF_IMAGE_PX[0], image.Rows / OHIF_IMAGE_PX[1]
+
+    def rebind(part: Dataset, element: DataElement) -> None:
+        if element.keyword == "GraphicData":
+            element.value = [value * scale[index % 2] for index, value in enumerate(element.value)]
+        elif element.keyword in OF_THE_IMAGE:
+            element.value = image[OF_THE_IMAGE[element.keyword]].value
+
+    report.walk(rebind)
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
+    evidence.ReferencedSeriesSequence[0].SeriesInstanceUID = image.SeriesInstanceUID
+    return report
 
 
 def report_of(groups: Sequence[Dataset], image: Dataset, **elements: Any) -> Dataset:

@@ -35,6 +35,7 @@ MEASUREMENT_GROUP: Final = "125007"
 TRACKING_IDENTIFIER: Final = "112039"
 TRACKING_UNIQUE_IDENTIFIER: Final = "112040"
 FINDING: Final = "121071"
+COMMENT: Final = "121106"
 OBSERVER_TYPE: Final = "121005"
 DEVICE: Final = "121007"
 ALGORITHM_NAME: Final = "111001"
@@ -165,13 +166,13 @@ def _is_device(item: Dataset) -> bool | None:
 
 
 def _label(children: Mapping[str, Dataset]) -> str:
-    """Tracking Identifier, unless a tool is named there; else the finding."""
+    """Tracking Identifier, unless a tool is named there: then what the person wrote, a comment, or the finding."""
     name = trimmed(_text(children.get(TRACKING_IDENTIFIER)))
     finding = children.get(FINDING)
     meanings = [readable(code, "CodeMeaning") for code in items(finding or Dataset(), "ConceptCodeSequence")]
     said = trimmed(meanings[0] if meanings else _text(finding))
     if TOOL_SIGN in name:
-        return said or name.rpartition(":")[2]
+        return trimmed(_text(children.get(COMMENT))) or said or name.rpartition(":")[2]
     return name or said
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,9 @@ def _centre_of_bright_px(pixels: Brightness, column: int, row: int) -> tuple[flo
 
 @dataclass
 class StandInModels:
-    """In place of `models.registry`; there is no second opinion."""
+    """In place of `models.registry`; there is no second opinion, and no model of regions."""
+
+    REGION_MODELS: ClassVar[tuple[str, ...]] = ()
 
     detector: LocalContrastDetector = field(default_factory=LocalContrastDetector)
 
@@ -93,6 +95,9 @@ class StandInModels:
         return self.detector
 
     def load_classifier(self, name: str, device: str, weights_dir: Path | None) -> Any:
+        raise WeightsMissing(name)
+
+    def load_region_classifier(self, name: str, device: str, weights_dir: Path | None) -> Any:
         raise WeightsMissing(name)
 
     def describe_model(self, name: str, weights_dir: Path | None) -> Any:

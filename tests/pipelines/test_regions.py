@@ -18,6 +18,7 @@ from pipelines.region_objects.shapes import clipped
 from pipelines.regions import carries_regions, examine, examine_file, read_regions
 from tests.factories import small_mammogram
 from tests.region_objects import (
+    OHIF_MARKS,
     SQUARE,
     Outline,
     closed,
@@ -75,6 +76,27 @@ def test_what_a_viewer_writes_twice_and_leaves_open_is_one_region_by_the_name_a_
 ) -> None:
     (region,) = read_regions(read_back(viewer_report(image, SQUARE)))
     assert (region.polygons_px, region.label) == ((SQUARE,), "lesion A")
+
+
+OHIF_STROKES = {
+    "Ask me": (456.1, 1035.0, 601.2, 1258.8),
+    "EllipticalROI": (398.6, 1328.8, 658.6, 1548.8),
+    "CircleROI": (428.6, 755.0, 628.6, 955.0),
+    "PlanarFreehandROI": (276.1, 1036.9, 416.1, 1266.9),
+}
+"""Boxes around what the mouse drew, in the order and by the names of the report; see `tests/golden/README.md`."""
+
+
+def test_what_ohif_saved_of_marks_with_each_of_its_tools_is_read_where_the_mouse_was() -> None:
+    made = dcmread(OHIF_MARKS)
+    assert carries_regions(made)
+    regions = read_regions(made)
+    assert [region.label for region in regions] == list(OHIF_STROKES)
+    assert {region.sop_instance_uid for region in regions} == {"2.25.139470799347780797743974677942666319631"}
+    for region, box in zip(regions, OHIF_STROKES.values(), strict=True):
+        (outline,) = region.polygons_px
+        xs, ys = zip(*outline, strict=True)
+        assert (min(xs), min(ys), max(xs), max(ys)) == pytest.approx(box, abs=3.3)  # a pixel of the screen is 3.25
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,17 @@ from tests.peers.processes import LOOPBACK, ServerProcess, free_port
 
 WINDOW_PX: Final = (1600, 1000)
 SCRIPT_WITHIN_S: Final = 120
+DRAG_MS: Final = 200
+"""Of each line of a drag: viewers take a jump for a click."""
+
+PLACE: Final = """
+    const [selector, text] = arguments;
+    const there = [...document.querySelectorAll(selector)];
+    const found = there.find(element => text === null || element.innerText.trim() === text);
+    if (!found) throw new Error(`nothing is ${selector} ${text ?? ''}`);
+    const {x, y, width, height} = found.getBoundingClientRect();
+    return [x, y, width, height];
+"""
 
 FLAGS: Final = (
     "--headless",
@@ -73,6 +84,33 @@ class Browser:
             raise BrowserError(answer["error"])
         return answer.get("value")
 
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Press the mouse at the first place in the window, move it by way of the others, release it at the last."""
+        moves = [_move(place, within_ms=DRAG_MS) for place in places[1:]]
+        self._mouse(
+            [_move(places[0]), {"type": "pointerDown", "button": 0}, *moves, {"type": "pointerUp", "button": 0}]
+        )
+
+    def click(self, selector: str, text: str | None = None) -> None:
+        """Click in the middle of the first element that a CSS selector finds, or of the first with this text.
+
+        Raises
+        ------
+        BrowserError
+            There is none.
+        """
+        x, y, width, height = self.script(PLACE, selector, text)
+        self.drag((x + width / 2, y + height / 2))
+
+    def type(self, text: str) -> None:
+        """Press the keys of a text; what has the focus receives it."""
+        keys = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")]
+        _call("POST", f"{self.session_url}/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": keys}]})
+
+    def _mouse(self, actions: list[dict[str, Any]]) -> None:
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
+        _call("POST", f"{self.session_url}/actions", {"actions": [mouse]})
+
     def screenshot(self) -> NDArray[np.uint8]:
         """What the window shows: shape ``(rows, columns, 3)``, RGB."""
         encoded = base64.b64decode(_call("GET", f"{self.session_url}/screenshot"))
@@ -115,6 +153,11 @@ def chromium(program: str, driver: str, folder: Path) -> Iterator[Browser]:
             _call("DELETE", session_url)
     finally:
         process.stop()
+
+
+def _move(place: tuple[float, float], within_ms: int = 0) -> dict[str, Any]:
+    x, y = (round(value) for value in place)
+    return {"type": "pointerMove", "x": x, "y": y, "duration": within_ms, "origin": "viewport"}
 
 
 def _is_ready(root: str) -> bool:

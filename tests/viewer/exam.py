@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from tests.e2e.harness import Destination, NodeUnderTest, node_under_test
+from tests.peers.dcmtk import storescu
 from tests.peers.orthanc import Modality, Orthanc, orthanc
 from tests.peers.processes import ProgramMissing, wait_until
 from tests.viewer.studies import KnownStudy
@@ -72,6 +74,29 @@ class AnsweredExam:
         return tuple(sorted(found, key=lambda result: (int(result.SeriesNumber), int(result.InstanceNumber))))
 
 
+class BadAnswer(RuntimeError):
+    """The node refused an object; the message is the sender's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of an object with regions.
+
+    Attributes
+    ----------
+    exam : AnsweredExam
+        The study with the results of the new revision alone.
+    request : pydicom.Dataset
+        The object.
+    seconds : float
+        From the start of storescu until everything was at the archive.
+    """
+
+    exam: AnsweredExam
+    request: Dataset
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveAndNode:
     """Orthanc and a node that know each other."""
@@ -105,6 +130,33 @@ class ArchiveAndNode:
             image_series=frozenset(header.SeriesInstanceUID for header in headers),
             results=tuple(dcmread(BytesIO(self.archive.file_bytes(uid))) for uid in came),
         )
+
+    def ask(self, exam: AnsweredExam, file: Path) -> Answer:
+        """Send an object to the node by storescu, and return what the node made of it.
+
+        Raises
+        ------
+        BadAnswer
+            The node does not take the object.
+        TimeoutError
+            The answer did not come.
+        """
+        before = set(self.archive.instances())
+        revision = self.node.revision(exam.study_instance_uid)
+        started_s = time.monotonic()
+        sent = storescu(file, self.node.port, called=NODE_TITLE)
+        if sent.returncode:
+            raise BadAnswer(f"storescu: {sent.stderr.strip()[-300:]}")
+
+        def is_answered() -> bool:
+            uid = exam.study_instance_uid
+            return self.node.revision(uid) > revision and self.node.is_answered(uid)
+
+        wait_until(is_answered, timeout_s=ANSWER_WITHIN_S, what="the answer to the marks")
+        answered_s = time.monotonic() - started_s
+        came = sorted(self.archive.instances().keys() - before)
+        results = tuple(dcmread(BytesIO(self.archive.file_bytes(uid))) for uid in came)
+        return Answer(exam=replace(exam, results=results), request=dcmread(file), seconds=answered_s)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from models.contract import BoxPx
 
 MEASUREMENT_GROUP: Final = "125007"
 IMAGE_REGION: Final = "111030"
+TRACKING_IDENTIFIER: Final = "112039"
 TRACKING_UID: Final = "112040"
 
 
@@ -19,6 +20,7 @@ TRACKING_UID: Final = "112040"
 class ReportedBox:
     """A finding of the report; `box_px` is ``(x0, y0, x1, y1)`` in stored pixels, of `frame` if it has frames."""
 
+    name: str
     tracking_uid: str
     sop_instance_uid: str
     frame: int | None
@@ -33,10 +35,12 @@ def reported_boxes(report: Dataset) -> tuple[ReportedBox, ...]:
 def _reported_box(group: Dataset) -> ReportedBox:
     (region,) = _items(group, IMAGE_REGION)
     (tracking,) = _items(group, TRACKING_UID)
+    (name,) = _items(group, TRACKING_IDENTIFIER)
     reference = region.ContentSequence[0].ReferencedSOPSequence[0]
     frame = reference.get("ReferencedFrameNumber")
     across, down = region.GraphicData[0::2], region.GraphicData[1::2]
     return ReportedBox(
+        name=str(name.TextValue),
         tracking_uid=str(tracking.UID),
         sop_instance_uid=str(reference.ReferencedSOPInstanceUID),
         frame=None if frame is None else int(frame),

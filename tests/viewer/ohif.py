@@ -115,11 +115,20 @@ def site(dist: Path, archive_url: str) -> Iterator[str]:
             else:
                 self._file()
 
-        def _forward(self) -> None:
-            headers = {name: self.headers[name] for name in ("Accept", "Range") if name in self.headers}
+        def do_POST(self) -> None:
+            """Store a report (STOW-RS)."""
+            if not self.path.startswith("/dicom-web"):
+                self.close_connection = True  # what it sent is not read
+                self.send_error(405)
+                return
+            self._forward(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _forward(self, body: bytes | None = None) -> None:
+            names = ("Accept", "Range", "Content-Type")
+            headers = {name: self.headers[name] for name in names if name in self.headers}
             # Orthanc writes the addresses of frames for the host that it was asked as: the browser's.
             headers["Host"] = self.headers["Host"]
-            request = urllib.request.Request(f"{archive_url}{self.path}", headers=headers)
+            request = urllib.request.Request(f"{archive_url}{self.path}", data=body, headers=headers)
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this is the loopback
             try:
                 with opener.open(request, timeout=WITHIN_S) as answer:

@@ -5,7 +5,7 @@ Nothing of the viewer's own geometry is used: the breast in the screenshot is la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -41,6 +41,15 @@ class ScreenFrame:
 
     scale: tuple[float, float]
     offset: tuple[float, float]
+
+    def moved(self, by: tuple[int, int]) -> ScreenFrame:
+        """The same image in a picture that begins so much further to the left and further up."""
+        return replace(self, offset=(self.offset[0] + by[0], self.offset[1] + by[1]))
+
+    def to_screen(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Bring a point of the stored image to the screen."""
+        (across, down), (left, top) = self.scale, self.offset
+        return left + across * point[0], top + down * point[1]
 
     def to_stored(self, box: BoxPx) -> BoxPx:
         """Bring a box on screen to the pixels of the stored image."""

@@ -1,4 +1,4 @@
-"""``make viewer-check``: what the node sends to Orthanc is shown in OHIF, boxes and outlines at the right place.
+"""``make viewer-check``: what the node sends to Orthanc is shown in OHIF, and what is marked there is answered.
 
 Needs Orthanc with its DICOMweb plugin, Chromium, chromedriver and OHIF (see `tests.viewer.ohif.find_dist`); at run time
 nothing but the loopback. Exit status 1 when a check fails, 2 when something is missing.
@@ -18,6 +18,7 @@ from tests.peers.processes import ProgramMissing, find_program
 from tests.viewer.browser import chromium
 from tests.viewer.checks import Row, check_captures, check_findings
 from tests.viewer.exam import archive_and_node
+from tests.viewer.marks import check_marks
 from tests.viewer.ohif import VERSION, ViewerMissing, find_dist, site
 from tests.viewer.studies import mammograms, ultrasound
 from tests.viewer.viewer import Viewer
@@ -26,6 +27,8 @@ NOTES: Final = f"""\
 STAND-IN NETWORKS: what is measured is where boxes and outlines are drawn, so their true edges must be known. They are
 those of the clusters in generated mammograms and of discs in generated screens of ultrasound, handed to the real
 pipelines; nothing here says how well a network detects.
+A person's way is walked as well: lesions are marked with the mouse and saved, the report is sent to the node, which
+answers it; models of regions that are not installed say so.
 OHIF {VERSION} shows a report on the image of its first finding alone; each finding was put first in turn."""
 
 
@@ -59,6 +62,11 @@ def main() -> int:
                 pictures.mkdir()
                 rows.extend(told(row) for row in check_findings(viewer, site_url, exam, study, pictures))
                 rows.extend(told(row) for row in check_captures(viewer, exam, pictures))
+                if study.modality == "mammography":
+                    rows.extend(
+                        told(row)
+                        for row in check_marks(viewer, site_url, running, exam=exam, study=study, out=pictures)
+                    )
             errors = browser.console()
             rows.append(told(Row(subject="errors of the page", figures="; ".join(errors) or "none", passed=not errors)))
     failed = sum(not row.passed for row in rows)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models import registry
 from models.contract import BoxPx, Detection, DetectionOutput, ModelIdentity, ModelImage
 from models.errors import WeightsMissing
 from models.phantom import PhantomView, make_view
-from models.predictor import Classifier, Detector
+from models.predictor import Classifier, Detector, RegionClassifier
 from pipelines.mammography.pipeline import MammographyPipeline
 from pipelines.phantom import DEFAULT_VIEWS
 from pipelines.ultrasound.pipeline import UltrasoundPipeline
@@ -134,7 +135,9 @@ def _activation(shape: tuple[int, ...], boxes: Sequence[BoxPx]) -> NDArray[np.fl
 
 
 class StandInModels:
-    """In place of `models.registry`: the stand-in detector, and no whole-image classifier."""
+    """In place of `models.registry`: the stand-in detector, no second opinion, models of regions as installed."""
+
+    REGION_MODELS = registry.REGION_MODELS
 
     def __init__(self) -> None:
         self._detector = StandInDetector(views=tuple(phantom_views().values()))
@@ -147,8 +150,14 @@ class StandInModels:
         """There is none."""
         raise WeightsMissing(name)
 
+    def load_region_classifier(self, name: str, device: str, weights_dir: Path | None) -> RegionClassifier:
+        """What is installed; without weights it is not attempted."""
+        return registry.load_region_classifier(name, device, weights_dir)
+
     def describe_model(self, name: str, weights_dir: Path | None) -> SimpleNamespace:
-        """Identity of the stand-in, or of a classifier without weights."""
+        """Identity of the stand-in, of a model of regions, or of a classifier without weights."""
+        if name in self.REGION_MODELS:
+            return SimpleNamespace(identity=registry.describe_model(name, weights_dir).identity)
         absent = ModelIdentity(name=name, version="0.0", weights_sha256=None)
         return SimpleNamespace(identity=self._detector.identity if name == "FPNNet" else absent)
 

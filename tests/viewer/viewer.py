@@ -31,7 +31,8 @@ HIDDEN: Final = {
 
 FIND_SERIES: Final = """
     const found = window.services?.displaySetService?.activeDisplaySets ?? [];
-    return found.map(set => ({uid: set.displaySetInstanceUID, series: set.SeriesInstanceUID}));
+    const images = set => (set.images ?? set.instances ?? []).map(image => image.SOPInstanceUID);
+    return found.map(set => ({uid: set.displaySetInstanceUID, series: set.SeriesInstanceUID, images: images(set)}));
 """
 SHOW: Final = """
     const grid = window.services.viewportGridService;
@@ -128,12 +129,27 @@ class Viewer:
         self._wait_for_image(sop_instance_uid)
         return self._settled(), self.picture("all but pixels")
 
+    def open_mammogram(self, sop_instance_uid: str) -> None:
+        """Show an image that is a stack of its own."""
+        uid = next(item["uid"] for item in self._series() if sop_instance_uid in item["images"])
+        self.browser.script(SHOW, uid)
+        self._wait_for_image(sop_instance_uid)
+
     def finding(self) -> FindingOnScreen:
         """Take the pictures of the finding that is shown."""
         window = self._settled()
         return FindingOnScreen(
             window=window, outlined=self.picture("all but outlines"), bare=self.picture("all but pixels")
         )
+
+    def corner(self) -> tuple[int, int]:
+        """Column and row of the window where the viewport begins."""
+        left, top, _, _ = self._shown()["area"]
+        return left, top
+
+    def wait_for(self, selector: str) -> None:
+        """Wait until an element is there."""
+        self._wait(lambda: self._has(selector), selector)
 
     def picture(self, hidden: str) -> Picture:
         """Return the viewport with some of its layers hidden, see `HIDDEN`; afterwards all are shown again."""
