@@ -360,7 +360,9 @@ def test_a_simulated_cohort_is_written_checked_and_folded_by_commands(run: Run, 
     folded = run("tumours", out / "manifest.csv", "--folds", 2, "--by", "subtype", "--out", out / "folds.csv")
     assert folded.status == 0, folded.err
     assert ["subtype", "luminal_b", "1", "1"] in [line.split() for line in folded.out.splitlines()]
-    assert sorted(entry.fold or 0 for entry in read_tumours(out / "folds.csv")) == [0] * 5 + [1] * 3 + [2] * 2  # none in test
+    assert (
+        sorted(entry.fold or 0 for entry in read_tumours(out / "folds.csv")) == [0] * 5 + [1] * 3 + [2] * 2
+    )  # none in test
     assert run("tumours", out / "manifest.csv", "--folds", 2).status == 2
 
 
