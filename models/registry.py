@@ -6,15 +6,17 @@ A new model is a bundle folder and one line of `MODELS`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from models.errors import WeightsMismatch, WeightsMissing
 from models.metadata import FAMILIES, ModelCard, own_metadata
 from models.predictor import Classifier, Detector, LesionClassifier, LoadedModel, RegionClassifier, Segmenter
-from models.weights import find_weights, read_weights, verify_weights
+from models.weights import WeightsPlace, find_weights, read_weights, verify_weights
+
+Read = TypeVar("Read")
 
 MODELS: Mapping[str, str] = {
     "FPNNet": "models.fpnnet.predict:FPNNetPredictor",
@@ -54,8 +56,8 @@ def describe_model(name: str, weights_dir: Path | None = None) -> ModelCard:
     metadata = own_metadata(name)
     sha256, problem = None, None
     try:
-        place = find_weights(name, weights_dir)
-        metadata, sha256 = place.metadata, verify_weights(place)
+        place, sha256 = _found(name, weights_dir, verify_weights)
+        metadata = place.metadata
     except (WeightsMissing, WeightsMismatch) as error:
         problem = str(error)
     return ModelCard(
@@ -153,15 +155,25 @@ def load_region_classifier(name: str, device: str = "auto", weights_dir: Path | 
 
 
 def _load(name: str, device: str, weights_dir: Path | None) -> LoadedModel:
-    place = find_weights(name, weights_dir)
-    verify_weights(place)  # remembers what it hashed: a file that is refused is not read again with every study
+    _found(name, weights_dir, verify_weights)  # remembers what it hashed: a refused file is not read with every study
     resolved = resolve_device(device)
     same = (name, resolved, weights_dir)
     if same not in _resident:
         module_name, _, class_name = MODELS[name].partition(":")
         predictor_class = getattr(import_module(module_name), class_name)
-        _resident[same] = predictor_class.from_weights(read_weights(place), resolved)
+        _, weights = _found(name, weights_dir, read_weights)
+        _resident[same] = predictor_class.from_weights(weights, resolved)
     return _resident[same]
+
+
+def _found(name: str, weights_dir: Path | None, read: Callable[[WeightsPlace], Read]) -> tuple[WeightsPlace, Read]:
+    """Find weights and read them, once more where an installation has put others in their place meanwhile."""
+    place = find_weights(name, weights_dir)
+    try:
+        return place, read(place)
+    except FileNotFoundError:
+        place = find_weights(name, weights_dir)
+        return place, read(place)
 
 
 def _require(name: str) -> None:

@@ -18,9 +18,10 @@ from models.training import region_networks
 from models.training.fold_bundles import run_dir_of
 from models.training.loop import Precision
 from models.training.region_networks import RECIPES, RegionPlan
-from models.training.region_parts import Problem, RegionParts, parts_of, with_folds
+from models.training.region_parts import Problem, RegionParts, parts_of
 from models.training.tumours import Tumour
 from node.commands_train import device_of, shown, stopping
+from pipelines.datasets.tumour_shares import with_folds
 from pipelines.datasets.tumours import load_tumours, read_tumours
 from pipelines.errors import MammonodeError
 from pipelines.region_training import (
@@ -203,10 +204,11 @@ def _train(
         if which.fold is not None and which.folds is not None:
             raise TrainingRefused("--fold leaves one fold out, --folds each in turn: give one of them")
         task = task_of(model, which.outcome)
-        tumours = load_tumours(read_tumours(manifest), shown)
+        entries = read_tumours(manifest)
         folded = which.fold is not None or which.folds is not None
         if folded:
-            tumours = with_folds(tumours, task, folds=which.folds, seed=seed)
+            entries = with_folds(entries, which.folds, by=task.outcome, seed=seed)
+        tumours = load_tumours(entries, shown)
         trained: list[TrainedModel] = []
         measured: Mapping[str, Any] | None = None
         for fold in _wanted(which, tumours):

@@ -15,6 +15,7 @@ from models.regions.outcomes import OUTCOMES
 from models.training.contract import SPLITS, Split
 from node.errors import SettingsInvalid
 from pipelines.datasets import simulated_tumours as simulation
+from pipelines.datasets.parquet import is_parquet
 from pipelines.datasets.tumour_manifest import TumourEntry, read_tumours, write_tumours
 from pipelines.datasets.tumour_shares import with_folds, with_splits
 
@@ -45,7 +46,7 @@ def tumours(
     shared = folds is not None or val is not None or test is not None
     _require(shared == (out is not None), "--out: goes with --folds, or --val and --test, and they with it")
     _require(by is None or by in OUTCOMES, f"--by: must be one of {', '.join(OUTCOMES)}")
-    _require(out is None or out.suffix.lower() != ".parquet", "--out: is written as CSV; name the file so")
+    _require(out is None or not is_parquet(out), "--out: is written as CSV; name the file so")
     entries = read_tumours(path)
     if val is not None or test is not None:
         shares = _shares(DEFAULT_VAL if val is None else val, DEFAULT_TEST if test is None else test)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -93,7 +94,7 @@ def features_of_all(
     tell(done, len(outlines))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        if file.tell() and not path.read_bytes().endswith(b"\n"):
+        if not _ends_with_a_line(path):
             file.write("\n")  # after half a line
         lesions = (outlines[index].lesion for index in wanted)
         for index, measured in zip(wanted, _computed(lesions, settings, workers), strict=True):
@@ -105,18 +106,29 @@ def features_of_all(
     return [known[key] for key in keys]
 
 
+def _ends_with_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
 def _computed(lesions: Iterator[LesionView], settings: str, workers: int) -> Iterator[Measured]:
     if workers <= 1:
         yield from (_measure(lesion, settings) for lesion in lesions)
         return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting: deque[Future[Measured]] = deque()
-        for lesion in lesions:
-            waiting.append(pool.submit(_measure, lesion, settings))
-            if len(waiting) >= AHEAD * workers:
+        try:
+            for lesion in lesions:
+                waiting.append(pool.submit(_measure, lesion, settings))
+                if len(waiting) >= AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:  # a run that is stopped does not wait for what nobody will keep
+            pool.shutdown(cancel_futures=True)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -21,12 +21,9 @@ from models.training.tumours import Tumour
 CHOOSING_SHARE: Final = 1 / 7
 """Of the patients to train on: they choose the checkpoint where the manifest names nobody for it."""
 
-FOLDS: Final = 5
-"""How many folds there are when neither the manifest nor the command says so."""
-
 Problem = Callable[[Tumour], str | None]
 
-_CHOOSING, _TESTING, _FOLDING = 1, 2, 3  # each lot has random numbers of its own
+_CHOOSING, _TESTING = 1, 2  # each lot has random numbers of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,46 +145,6 @@ def usable_tumours(
         else:
             usable.append(one)
     return usable, left_out
-
-
-def with_folds(tumours: Sequence[Tumour], task: RegionTask, *, folds: int | None, seed: int) -> tuple[Tumour, ...]:
-    """Give a fold to each patient that has none and is not in the split test.
-
-    Patients are shuffled within each class of the task's outcome; each goes where the class has the fewest patients
-    so far, of equal folds where the fewest patients of all are.
-
-    Parameters
-    ----------
-    folds : int or None
-        How many. None: as many as the manifest names, `FOLDS` where it names none.
-
-    Raises
-    ------
-    TrainingRefused
-        A patient is in two folds or two splits, or the manifest names a fold beyond `folds`.
-    """
-    _refuse_leaks(tumours)
-    named = {one.patient: one.fold for one in tumours if one.fold is not None}
-    count = folds or max(named.values(), default=FOLDS)
-    if max(named.values(), default=1) > count:
-        raise TrainingRefused(
-            f"the manifest names fold {max(named.values())}; ask for as many folds, or empty its column"
-        )
-    chosen: dict[str, int] = dict(named)
-    of_class, total = defaultdict[str, Counter[int]](Counter), Counter[int]()
-    by_class = _patients_by_class([one for one in tumours if one.split != "test"], task)
-    for name, patients in by_class.items():
-        for patient in patients:
-            if patient in named:
-                of_class[name][named[patient]] += 1
-                total[named[patient]] += 1
-    for number, (name, patients) in enumerate(by_class.items()):
-        for patient in _shuffled([one for one in patients if one not in named], [seed, _FOLDING, number]):
-            fold = min(range(1, count + 1), key=lambda one: (of_class[name][one], total[one], one))
-            chosen[patient] = fold
-            of_class[name][fold] += 1
-            total[fold] += 1
-    return tuple(replace(one, fold=chosen.get(one.patient)) for one in tumours)
 
 
 def digest_of_tumours(tumours: Iterable[Tumour], task: RegionTask) -> str:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets.cells import number_cell
+from pipelines.datasets.parquet import is_parquet, read_parquet
 from pipelines.datasets.tables import Problem
 from pipelines.errors import ManifestInvalid
 
-PARQUET_SUFFIXES: Final = frozenset({".parquet", ".pq"})
 NOT_KNOWN: Final = frozenset({"", "na", "n/a", "nan", "null"})
 """What an empty cell is written as, in small letters."""
 
@@ -49,12 +48,13 @@ def read_open_table(path: Path, *, required: Sequence[str], origin: str) -> Open
         The file cannot be read, has no rows, lacks a column, or has one twice or without a name.
     """
     try:
-        columns, rows = _parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _csv(path)
+        names, rows = read_parquet(path, origin=origin) if is_parquet(path) else _csv(path)
     except OSError as error:
         raise ManifestInvalid((f"the file cannot be read ({type(error).__name__})",), origin=origin) from error
     except (UnicodeDecodeError, csv.Error) as error:
         reason = "the file is no CSV in UTF-8: save it as such, or as .parquet"
         raise ManifestInvalid((reason,), origin=origin) from error
+    columns = tuple(name.strip() for name in names)
     problems = [f"line 1: {text}" for text in _header_problems(columns, required)]
     uneven = [line for line, cells in rows if len(cells) != len(columns)]
     problems += [f"line {line}: more or fewer cells than columns; quote a cell that has a comma" for line in uneven]
@@ -98,34 +98,7 @@ def _csv(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
         reader = csv.reader(file, strict=True)
         header = next(reader, [])
         rows = [(reader.line_num, cells) for cells in reader if any(cells)]
-    return tuple(name.strip() for name in header), rows
-
-
-def _parquet(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
-    try:
-        from pyarrow import ArrowInvalid  # noqa: PLC0415  an optional dependency
-        from pyarrow.parquet import read_table  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ManifestInvalid(
-            (f"reading Parquet needs {error.name}: make research installs it, or save as CSV",)
-        ) from error
-    try:
-        table = read_table(path)
-    except ArrowInvalid as error:
-        raise csv.Error("no Parquet") from error
-    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
-    rows = [(number + 2, list(cells)) for number, cells in enumerate(zip(*columns, strict=True))]
-    return tuple(str(name).strip() for name in table.column_names), rows
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float):
-        return number_cell(value) if math.isfinite(value) else ""
-    return str(value)
+    return tuple(header), rows
 
 
 def _header_problems(columns: Sequence[str], required: Sequence[str]) -> list[str]:

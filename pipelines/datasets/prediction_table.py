@@ -17,17 +17,16 @@ import numpy as np
 from models.evaluation.predictions import TOTAL_TOLERANCE, Covariate, Predictions
 from models.evaluation.reliability import ReadFeatures
 from models.regions.outcomes import OUTCOMES
+from models.training.contract import SPLITS
 from pipelines.datasets.cells import Cells
+from pipelines.datasets.frame_rows import MAX_AGE, MAX_FOLD
 from pipelines.datasets.open_tables import Line, OpenTable, numbers_or_words, read_open_table, repeated
 from pipelines.datasets.tables import Problem, refuse
+from pipelines.datasets.tumour_rows import CLINICAL_PREFIX
 
 PREDICTIONS, CLINICAL, FEATURES = "predictions", "clinical table", "features"
 
-CLINICAL_PREFIX: Final = "clinical:"
 KNOWN_COLUMNS: Final = ("patient", "lesion", "outcome", "fold", "split", "age")
-SPLITS: Final = ("train", "val", "test")
-MAX_FOLD: Final = 99
-MAX_AGE: Final = 120.0
 
 POSITIVE_NAMES: Final = ("positive", "1")
 COMPLEMENT: Final[Mapping[str, str]] = {"0": "1", "1": "0", "negative": "positive", "positive": "negative"}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol, TextIO, TypeVar
+from typing import Protocol, TextIO, TypeVar
 
+from pipelines.datasets.parquet import is_parquet, read_parquet
 from pipelines.errors import ManifestInvalid
 
 Parsed = TypeVar("Parsed")
-PARQUET: Final = ".parquet"
 
 Problem = tuple[int, str]
 """Line, from 1, and what is wrong there."""
@@ -49,7 +48,7 @@ def read_table(
     folder = path.absolute().parent
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            names, lines = _parquet(path) if path.suffix.lower() == PARQUET else _csv(file)
+            names, lines = _parquet(path) if is_parquet(path) else _csv(file)
             problems += _header_problems(names, columns, required, prefix)
             for line, values in lines if not problems else ():
                 row, found = parse(line, values, folder)
@@ -212,25 +211,8 @@ def _csv(file: TextIO) -> Table:
 
 
 def _parquet(path: Path) -> Table:
-    """A Parquet file as the CSV file that would say the same: its first row is line 2."""
-    try:
-        import pyarrow as arrow  # noqa: PLC0415  of the extra research, which a node does without
-        from pyarrow import parquet  # noqa: PLC0415  likewise
-    except ImportError as error:
-        raise ManifestInvalid(("a Parquet file needs pyarrow: install mammonode[research], or save as CSV",)) from error
-    try:
-        table = parquet.read_table(path)
-    except arrow.ArrowException as error:
-        raise ManifestInvalid(("the file is no Parquet: save it again, or as CSV",)) from error
-    rows = ({name: _as_text(value) for name, value in row.items()} for row in table.to_pylist())
-    return table.column_names, enumerate(rows, start=2)
-
-
-def _as_text(value: object) -> str:
-    """A value as its cell: missing is empty; a whole number has no point, as pandas makes a column with gaps float."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    names, rows = read_parquet(path)
+    return names, ((line, dict(zip(names, cells, strict=True))) for line, cells in rows)
 
 
 def _header_problems(

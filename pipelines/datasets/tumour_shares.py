@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from models.training.contract import Split
-from pipelines.datasets.folds import chosen_folds
+from pipelines.datasets.folds import FOLDS, chosen_folds
 from pipelines.datasets.splits import assign_splits
 from pipelines.datasets.tumour_manifest import TumourEntry
+from pipelines.errors import ManifestInvalid
 
 NOT_KNOWN: Final = "not known"
 
@@ -34,12 +35,32 @@ def with_splits(
     return tuple(replace(entry, split=chosen[entry.patient]) for entry in kept)
 
 
-def with_folds(entries: Iterable[TumourEntry], folds: int, *, by: str | None, seed: int) -> tuple[TumourEntry, ...]:
-    """Give a fold from 1 to `folds` to each patient that has none; see `pipelines.datasets.folds.assign_folds`."""
+def with_folds(
+    entries: Iterable[TumourEntry], folds: int | None, *, by: str | None, seed: int
+) -> tuple[TumourEntry, ...]:
+    """Give a fold to each patient that has none; those of the split test are in no cross-validation, and get none.
+
+    Parameters
+    ----------
+    folds : int or None
+        How many. None: as many as the manifest names, `FOLDS` where it names none.
+    by, seed
+        As for `with_splits`; see `pipelines.datasets.folds.assign_folds`.
+
+    Raises
+    ------
+    ManifestInvalid
+        The manifest names a fold beyond `folds`.
+    """
     kept = tuple(entries)
     given = {entry.patient: entry.fold for entry in kept if entry.fold is not None}
-    chosen = chosen_folds(_strata(kept, by), Counter(entry.patient for entry in kept), given, folds, seed)
-    return tuple(replace(entry, fold=chosen[entry.patient]) for entry in kept)
+    most = max(given.values(), default=1)
+    count = folds or (most if given else FOLDS)
+    if most > count:
+        raise ManifestInvalid((f"it names fold {most}: ask for as many folds, or empty its column",))
+    dealt = [entry for entry in kept if entry.split != "test" or entry.fold is not None]
+    chosen = chosen_folds(_strata(dealt, by), Counter(entry.patient for entry in dealt), given, count, seed)
+    return tuple(replace(entry, fold=chosen.get(entry.patient)) for entry in kept)
 
 
 def _strata(entries: Iterable[TumourEntry], by: str | None) -> dict[str, str]:

@@ -134,7 +134,7 @@ def test_a_table_that_cannot_be_is_refused_with_what_to_do(tmp_path: Path, lines
 def test_a_file_that_is_no_table_is_one_message(tmp_path: Path, name: str) -> None:
     if name.startswith("broken"):
         (tmp_path / name).write_bytes(b"\xff\xfe\x00broken" * 10)
-    with pytest.raises(ManifestInvalid, match=r"no CSV in UTF-8|cannot be read"):
+    with pytest.raises(ManifestInvalid, match=r"no CSV in UTF-8|no Parquet|cannot be read"):
         read_predictions(tmp_path / name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -313,14 +314,24 @@ def cohort(patients: int) -> tuple[TumourEntry, ...]:
 
 def test_splits_and_folds_are_by_patient_and_have_their_share_of_each_class() -> None:
     split = with_splits(cohort(30), {"train": 0.6, "val": 0.1, "test": 0.3}, by="er", seed=1)
-    folded = with_folds(split[::-1], 5, by="er", seed=1)
+    folded = with_folds(cohort(30)[::-1], 5, by="er", seed=1)
     for name, share in (("train", 12), ("val", 2), ("test", 6)):
         assert sum(one.split == name and one.outcomes["er"] == "positive" for one in split) == share
     for fold in range(1, 6):
         assert sum(one.fold == fold and one.outcomes["er"] == "positive" for one in folded) == 4
-    assert len({(one.patient, one.split, one.fold) for one in folded}) == 30
-    assert with_folds(split, 5, by="er", seed=1) == folded[::-1]
-    assert with_folds(split, 5, by="er", seed=2) != folded[::-1]
+    assert len({(one.patient, one.split) for one in split}) == len({(one.patient, one.fold) for one in folded}) == 30
+    assert with_folds(cohort(30), 5, by="er", seed=1) == folded[::-1]
+    assert with_folds(cohort(30), 5, by="er", seed=2) != folded[::-1]
+
+
+def test_who_has_a_fold_keeps_it_others_fill_up_where_their_class_lacks_and_the_split_test_has_none() -> None:
+    *known, tested = cohort(12)
+    given = [replace(one, fold=1 if number < 12 else None) for number, one in enumerate(known)]
+    folded = with_folds([*given, replace(tested, patient="p99", split="test")], 2, by="er", seed=1)
+    assert [one.fold for one in folded] == [1] * 12 + [2] * 11 + [None]
+    with pytest.raises(ManifestInvalid, match="names fold 4"):
+        with_folds([replace(given[0], fold=4)], 2, by="er", seed=1)
+    assert {one.fold for one in with_folds(cohort(12), None, by="er", seed=1)} == {1, 2, 3, 4, 5}
 
 
 def test_a_shuffled_cohort_has_the_same_pictures_and_other_classes(tmp_path: Path) -> None:
@@ -349,7 +360,9 @@ def test_a_simulated_cohort_is_written_checked_and_folded_by_commands(run: Run, 
     folded = run("tumours", out / "manifest.csv", "--folds", 2, "--by", "subtype", "--out", out / "folds.csv")
     assert folded.status == 0, folded.err
     assert ["subtype", "luminal_b", "1", "1"] in [line.split() for line in folded.out.splitlines()]
-    assert sorted(entry.fold or 0 for entry in read_tumours(out / "folds.csv")) == [1] * 5 + [2] * 5
+    assert (
+        sorted(entry.fold or 0 for entry in read_tumours(out / "folds.csv")) == [0] * 5 + [1] * 3 + [2] * 2
+    )  # none in test
     assert run("tumours", out / "manifest.csv", "--folds", 2).status == 2
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from models import installation
+from models import installation, registry
 from models.errors import InstallationRefused
 from models.installation import install
 from models.metadata import bundle_dir
-from models.weights import find_weights, verify_weights
+from models.weights import WeightsPlace, find_weights, verify_weights
 from tests.models.builders import install_random_weights
 
 NAME = "us-malignancy"
@@ -75,6 +75,22 @@ def test_what_is_installed_is_checked_tried_out_and_replaced_by_the_next(
     assert (second.replaced, digest_in(tmp_path)) == (first.version, second.weights_sha256)
     assert second.weights_sha256 != first.weights_sha256
     assert len(list((tmp_path / FOLDER).iterdir())) == 2, "the old weights are gone"
+
+
+def test_weights_that_are_replaced_while_they_are_looked_up_are_looked_up_again(
+    bundles: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "_try_out", lambda *_: None)
+    install(bundles[0], tmp_path)
+    new = []
+
+    def late(place: WeightsPlace) -> str:
+        if not new:
+            new.append(install(bundles[1], tmp_path).weights_sha256)
+        return verify_weights(place)
+
+    monkeypatch.setattr(registry, "verify_weights", late)
+    assert registry.describe_model(NAME, tmp_path).weights_sha256 == new[0]
 
 
 @pytest.mark.parametrize(
