@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from node.arrivals import UNROUTED
-from node.routing import route
+from node.routing import is_result_of_a_node, route
 from pipelines import registry
 from pipelines.contract import AnalysisOptions, InstanceFile, PipelineResult, Reason, StudyInput
 from pipelines.errors import UnreadableInstance
@@ -77,7 +77,8 @@ def _carries(instance: InstanceFile) -> bool:
     if instance.sop_class_uid not in REGION_OBJECTS:
         return False
     try:
-        return carries_regions(read_header(instance.path))
+        header = read_header(instance.path)
+        return carries_regions(header) and not is_result_of_a_node(header)
     except UnreadableInstance:
         return False
 

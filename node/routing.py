@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom import uid
+from pydicom import Dataset, uid
 from pynetdicom.presentation import AllStoragePresentationContexts
 
 from pipelines.contract import Reason
+from sr_templates.contract import ReportingDevice
 
 MAMMOGRAPHY: Final = frozenset(
     {
@@ -59,6 +60,9 @@ ACCEPTED_SOP_CLASSES: Final = (
 )
 """What the receiver takes; anything else is refused when the association is negotiated."""
 
+RESULT_SOP_CLASSES: Final = STRUCTURED_REPORTS | SECONDARY_CAPTURE | PRESENTATION_STATES | SEGMENTATIONS
+"""Of what this node, or one of another version, gives."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -98,3 +102,10 @@ def route(sop_class_uid: str) -> str | Reason:
         if sop_class_uid in row.sop_class_uids:
             return row.pipeline or row.reason or UNKNOWN
     return UNKNOWN
+
+
+def is_result_of_a_node(header: Dataset) -> bool:
+    """Whether this node or another one made it; two behind one PACS would else answer each other's results for ever."""
+    if str(header.get("SOPClassUID", "")) not in RESULT_SOP_CLASSES:
+        return False
+    return str(header.get("ManufacturerModelName", "")).strip() == ReportingDevice(station_name="").model_name

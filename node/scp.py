@@ -33,11 +33,8 @@ from node.outbox import Fault, Outbox, no_fault
 from node.peers import Peers
 from node.routing import (
     ACCEPTED_SOP_CLASSES,
-    PRESENTATION_STATES,
     RETIRED_ULTRASOUND,
-    SECONDARY_CAPTURE,
-    SEGMENTATIONS,
-    STRUCTURED_REPORTS,
+    is_result_of_a_node,
     route,
 )
 from node.settings import Settings
@@ -47,7 +44,6 @@ from node.transport import MessageBuffer, ReceivingServer
 from pipelines.errors import UnreadableInstance
 from pipelines.headers import describe_mammogram, read_header, unfit_reason, view_name
 from pipelines.regions import carries_regions
-from sr_templates.contract import ReportingDevice
 from sr_templates.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 # C-STORE response statuses, PS3.4 table B.2-1 and PS3.7 annex C
@@ -70,9 +66,6 @@ NEWER_SYNTAXES: Final = (
     "1.2.840.10008.1.2.4.112",  # JPEG XL
 )
 """PS3.6 table A-1: kept like all others, though pydicom does not know them."""
-
-RESULT_SOP_CLASSES: Final = STRUCTURED_REPORTS | SECONDARY_CAPTURE | PRESENTATION_STATES | SEGMENTATIONS
-"""Of what this node, or one of another version, gives."""
 
 log = structlog.get_logger("scp")
 
@@ -308,13 +301,6 @@ class Receiver:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
-
-
-def is_result_of_a_node(header: Dataset) -> bool:
-    """Whether this node or another one made it; two behind one PACS would else answer each other's results for ever."""
-    if str(header.get("SOPClassUID", "")) not in RESULT_SOP_CLASSES:
-        return False
-    return str(header.get("ManufacturerModelName", "")).strip() == ReportingDevice(station_name="").model_name
 
 
 def presentation_contexts() -> list[PresentationContext]:

@@ -20,6 +20,8 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.filereader import read_partial
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
@@ -102,14 +104,20 @@ def examine_file(path: Path) -> Marks:
     """`examine` the object in a file; one that is not there, or no DICOM, is a reason as well."""
     try:
         size_bytes = path.stat().st_size
-        if size_bytes > MAX_SEGMENTATION_BYTES:
+        if size_bytes > MAX_BYTES and (size_bytes > MAX_SEGMENTATION_BYTES or not _is_segmentation(path)):
             return _refused(reasons.REGION_OBJECT_TOO_LARGE)
         dataset = dcmread(path, force=True)
-        if size_bytes > MAX_BYTES and value_text(dataset, "SOPClassUID") != SegmentationStorage:
-            return _refused(reasons.REGION_OBJECT_TOO_LARGE)
     except (MemoryError, *MALFORMED):
         return _refused(reasons.UNREADABLE)
     return examine(dataset)
+
+
+def _is_segmentation(path: Path) -> bool:
+    """Whether a file is one, by what stands before all that is large."""
+    last = tag_for_keyword("SOPClassUID") or 0
+    with path.open("rb") as file:
+        start = read_partial(file, stop_when=lambda tag, _vr, _length: tag > last, force=True)
+    return value_text(start, "SOPClassUID") == SegmentationStorage
 
 
 def carries_regions(header: Dataset) -> bool:

@@ -54,7 +54,7 @@ def study_report(
         predictions=tuple(_reported_prediction(predicted) for predicted in conclusion.biomarkers),
         target=conclusion.target,
         device=ReportingDevice(station_name=options.station_name, software_version=_software_version()),
-        configuration=_configuration(options, images),
+        configuration=_configuration(options, images) | _asked(conclusion.biomarkers),
         replaces=study.replaces,
         created_at=options.created_at,
     )
@@ -72,6 +72,18 @@ def _configuration(options: AnalysisOptions, images: Sequence[ImageResult]) -> d
         "occasion": options.occasion,
         "outcomes": hashlib.sha256("\n".join(outcomes).encode()).hexdigest(),
     }
+
+
+def _asked(biomarkers: Sequence[Biomarker]) -> dict[str, str]:
+    """The regions that predictions were made from, which need not come with the study, and who could not answer."""
+    if not biomarkers:
+        return {}
+    said = [f"{found.name} {found.model.name} {found.reason.code if found.reason else ''}" for found in biomarkers]
+    outlines = [
+        f"{region.sop_instance_uid} {region.frame} {region.polygons_px}"
+        for region in dict.fromkeys(region for found in biomarkers for region in found.roi)
+    ]
+    return {"regions": hashlib.sha256("\n".join(said + outlines).encode()).hexdigest()}
 
 
 def _is_image(image: ImageResult) -> bool:

@@ -328,7 +328,7 @@ class StudyReport:
     target : {"calcification", "lesion"}
         What the images were searched for.
     configuration : mapping of str to str
-        What else the result depends on; part of every derived UID.
+        What else the result depends on, the regions of `predictions` among it; part of every derived UID.
     replaces : tuple of ReplacedResult
         The results of the revision before this one; empty for the first.
     created_at : datetime.datetime

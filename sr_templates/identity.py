@@ -48,10 +48,9 @@ def _algorithm_parts(algorithm: ReportedAlgorithm) -> list[object]:
 def result_uid(report: StudyReport, role: str, *parts: str) -> UID:
     """Derive the UID of something in the results of `report`.
 
-    It depends on the inputs, the regions marked in them, the algorithms, the configuration, whether they succeeded, and
-    the device; never on the clock. The outcome is part of it because a study that failed and is retried must not answer
-    under the UID of the failure; the device because an object names it, and two nodes that feed one PACS make two
-    objects.
+    It depends on the inputs, the algorithms, the configuration, whether they succeeded, and the device; never on the
+    clock. The outcome is part of it because a study that failed and is retried must not answer under the UID of the
+    failure; the device because an object names it, and two nodes that feed one PACS make two objects.
 
     Parameters
     ----------
@@ -76,18 +75,7 @@ def result_uid(report: StudyReport, role: str, *parts: str) -> UID:
         _device_parts(report),
         role,
         parts,
-        *_region_parts(report),
     )
-
-
-def _region_parts(report: StudyReport) -> list[object]:
-    """What predictions were made from, which need not come with the study; nothing without a prediction."""
-    if not report.predictions:
-        return []
-    return [
-        [p.name, p.algorithm, p.reason, [[r.sop_instance_uid, r.frame_number, r.polygons_px] for r in p.regions]]
-        for p in report.predictions
-    ]
 
 
 def _device_parts(report: StudyReport) -> list[str]:

@@ -157,7 +157,9 @@ def _answer(
         activation = activations.get(lesion.regions[view].sop_instance_uid)
         if activation is not None:
             _merge(activation, views.cuts[view], attention)
-    return network.task.value(output.probabilities, network.identity.operating_point.get("threshold")), output.probabilities
+    return network.task.value(
+        output.probabilities, network.identity.operating_point.get("threshold")
+    ), output.probabilities
 
 
 def _is_one_a_class(shares: tuple[float, ...], task: RegionTask) -> bool:

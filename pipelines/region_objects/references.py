@@ -12,7 +12,6 @@ from pipelines.elements import numbers
 from pipelines.region_objects.contract import NotARegion
 from sr_templates.evidence import value_text
 
-
 MAX_REFERENCES: Final = 100
 """That may name one and the same image; of more they are not compared."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ from node.routing import ACCEPTED_SOP_CLASSES, RETIRED_ULTRASOUND, ROUTES, route
 from node.scp import presentation_contexts
 from pipelines.contract import InstanceFile, Reason
 from pipelines.registry import PIPELINES
+from tests.factories import small_mammogram
 from tests.node.builders import STUDY
+from tests.region_objects import graphic, presentation_state, saved
 
 
 @pytest.mark.parametrize(
@@ -127,3 +130,14 @@ def test_a_mark_goes_with_the_mammograms_and_what_marks_nothing_does_not(tmp_pat
     left = [(file, reason.code) for study in inputs.values() for file, reason in study.not_routed]
     assert left == [(mixed[3], "segmentation")]
     assert study_inputs(STUDY, 1, mixed[2:3])["none"].region_objects == (), "there is no file to look into"
+
+
+@pytest.mark.parametrize(("model_name", "asks"), [("viewer", True), ("mammonode", False)])
+def test_a_mark_in_a_folder_is_a_request_unless_this_node_made_it(tmp_path: Path, model_name: str, asks: bool) -> None:
+    image = small_mammogram(laterality="L", view="CC")
+    circle = graphic("CIRCLE", [(20.0, 20.0), (30.0, 20.0)])
+    file = replace(
+        files(tmp_path, GrayscaleSoftcopyPresentationStateStorage)[0],
+        path=saved(presentation_state(image, [circle], ManufacturerModelName=model_name), tmp_path / "state.dcm"),
+    )
+    assert bool(study_inputs(STUDY, 1, [file])["none"].region_objects) is asks

@@ -316,12 +316,19 @@ def region_object(number: int) -> ReceivedInstance:
     return received(number, view=None, routed_to="regions", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34")
 
 
-@pytest.mark.parametrize("max_deaths", [1, 2, 3])
+@pytest.fixture(params=[1, 2, 3])
+def of_deaths(
+    request: pytest.FixtureRequest, tmp_path: Path, ledger: Ledger, outbox: Outbox, clock: Clock
+) -> tuple[Worker, int]:
+    """A worker by its `max_deaths`, and that number."""
+    settings = settings_in(tmp_path, queue={"lease_s": LEASE_S, "max_deaths": request.param})
+    return Worker(settings, ledger, outbox, clock=clock), request.param
+
+
 def test_a_study_that_kills_its_workers_without_its_request_too_is_reported_as_failed(
-    tmp_path: Path, pipeline: FakePipeline, ledger: Ledger, outbox: Outbox, clock: Clock, max_deaths: int
+    of_deaths: tuple[Worker, int], pipeline: FakePipeline, ledger: Ledger, clock: Clock
 ) -> None:
-    settings = settings_in(tmp_path, queue={"lease_s": LEASE_S, "max_deaths": max_deaths})
-    worker = Worker(settings, ledger, outbox, clock=clock)
+    worker, max_deaths = of_deaths
     queued(ledger, received(1), region_object(2))
     pipeline.analyses = raising(SystemExit())
     tries = max(max_deaths, 2)
@@ -336,12 +343,10 @@ def test_a_study_that_kills_its_workers_without_its_request_too_is_reported_as_f
     assert (pipeline.asked[-1][0], state_of(ledger)) == ("report_failure", ("quarantined", 1))
 
 
-@pytest.mark.parametrize("max_deaths", [1, 2, 3])
 def test_a_request_that_takes_too_long_is_set_aside_and_the_study_is_answered(
-    tmp_path: Path, pipeline: FakePipeline, ledger: Ledger, outbox: Outbox, clock: Clock, max_deaths: int
+    of_deaths: tuple[Worker, int], pipeline: FakePipeline, ledger: Ledger
 ) -> None:
-    settings = settings_in(tmp_path, queue={"lease_s": LEASE_S, "max_deaths": max_deaths})
-    worker = Worker(settings, ledger, outbox, clock=clock)
+    worker, max_deaths = of_deaths
     queued(ledger, received(1), region_object(2))
 
     def slow_with_regions(study: StudyInput) -> None:

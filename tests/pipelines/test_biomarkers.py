@@ -24,6 +24,7 @@ from pipelines.mammography.pipeline import MammographyPipeline
 from pipelines.results_json import to_json
 from pipelines.unrouted import UnroutedPipeline
 from sr_templates.contract import StudyReport
+from sr_templates.identity import result_uid
 from tests.region_objects import (
     SQUARE,
     Outline,
@@ -163,6 +164,14 @@ def test_a_region_on_one_view_is_answered_by_models_of_that_view_alone(case: Cas
         ("ip-se-dresnet-cm", "missing_region"),
         ("ip-se-dresnet-c", None),
     ]
+
+
+def test_a_region_that_is_moved_gives_other_uids(case: Case) -> None:
+    for radius in (10.0, 11.0, 11.0):
+        made = presentation_state(case.headers[0], [graphic("CIRCLE", [(70.0, 115.0), (70.0 + radius, 115.0)])])
+        case.ask(made, **{"ip-se-dresnet-c": ErModel(views=("CC",))})
+    small, large, again = (result_uid(report, "cad_sr") for report in case.recorder.reports)
+    assert small != large == again
 
 
 def test_the_most_malignant_box_of_each_view_is_asked_about_unasked_by_what_is_installed(case: Case) -> None:

@@ -229,7 +229,9 @@ def test_a_report_that_refers_by_place_or_to_several_images_is_understood_or_ref
     assert codes_of(read_back(report_of([group_of(several)], image))) == ["region_unsupported"]
 
 
-def test_what_is_no_such_object_or_not_there_is_a_reason(image: Dataset, tmp_path: Path) -> None:
+def test_what_is_no_such_object_not_there_or_too_large_is_a_reason(
+    image: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert codes_of(image) == ["no_region"]
     assert [mark.reason.code for mark in examine_file(tmp_path / "absent").refused] == ["unreadable"]
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 40)
@@ -239,6 +241,10 @@ def test_what_is_no_such_object_or_not_there_is_a_reason(image: Dataset, tmp_pat
         tmp_path / "sr",
     )
     assert [mark.reason.code for mark in examine_file(path).refused] == ["no_region"]
+    monkeypatch.setattr("pipelines.regions.MAX_BYTES", 100)
+    assert [mark.reason.code for mark in examine_file(path).refused] == ["region_object_too_large"]
+    mask = np.ones((image.Rows, image.Columns), dtype=bool)
+    assert examine_file(saved(segmentation(image, mask), tmp_path / "mask")).regions
 
 
 def test_what_reaches_over_the_edge_is_cut_off_there_and_the_rest_stays_where_it_is() -> None:

@@ -262,18 +262,6 @@ def test_explaining_does_not_count_regions_as_findings(factory: SimpleNamespace,
     assert "Result: 1 finding (1 Calcification Cluster)" in said
 
 
-def test_a_region_that_is_moved_gives_other_uids(factory: SimpleNamespace) -> None:
-    report = one_prediction(factory)
-    (prediction,) = report.predictions
-    (region,) = prediction.regions
-    moved = replace(region, polygons_px=(tuple((x + 1, y) for x, y in region.polygons_px[0]),))
-    other = replace(report, predictions=(replace(prediction, regions=(moved,)),))
-    uids = {
-        made.sop_instance_uid for r in (report, other) for made in make_objects(r, plain_variants("measurement_sr"))
-    }
-    assert len(uids) == 2
-
-
 def test_a_region_on_a_frame_is_put_on_that_frame(factory: SimpleNamespace) -> None:
     cine = factory.sonogram(1, frames=30)
     regions = (factory.region(cine, 20, 30, frame_number=7),)
