@@ -89,7 +89,7 @@ class StableFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
             raise ValueError(f"to fit, rows hold {self.features} features twice, not {rows.shape[1]} values")
         first, second = rows[:, : self.features], rows[:, self.features :]
         rated = np.stack([first, second], axis=1)  # (lesions, outlines, features)
-        both = np.isfinite(rated).all(axis=1)
+        both = np.asarray(np.isfinite(rated).all(axis=1))
         whole = both.all(axis=0)
         correlation = np.full(self.features, np.nan)
         correlation[whole] = intraclass_correlation(rated[:, :, whole])

@@ -221,12 +221,13 @@ def train(
     """
     recipe = RECIPES[FAMILIES[model]]
     looks = recipe.looks_of(model)
-    source = RegionSource(parts.train, task, recipe.cut, SIDE_PX, looks, plan.batch, plan.seed)
+    learned, choosing = (sorted(part, key=lambda one: one.name) for part in (parts.train, parts.choose))  # in any order
+    source = RegionSource(learned, task, recipe.cut, SIDE_PX, looks, plan.batch, plan.seed)
     begun_with = [digest_of_file(path) for path in start]
     run = RegionTraining(
         new_network(model, task, plan.seed, start),
         source,
-        cases=cases_of(parts.choose, task, recipe.cut, SIDE_PX),
+        cases=cases_of(choosing, task, recipe.cut, SIDE_PX),
         logits=recipe.logits,
         plan=plan.for_samples(source.samples),
         fixed={

@@ -177,7 +177,7 @@ def _table(
     *,
     twice: bool,
 ) -> Table:
-    values = {
+    values: dict[tuple[str, View, Outline], Floats | None] = {
         (one.tumour, one.view, one.outline): measured.values for one, measured in zip(outlines, found, strict=True)
     }
     patients = {name: number for number, name in enumerate(sorted({tumour.patient for tumour in tumours}))}

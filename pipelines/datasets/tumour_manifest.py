@@ -116,6 +116,7 @@ def read_tumours(path: Path) -> tuple[TumourEntry, ...]:
     lesions = grouped(rows, lambda row: (row.patient, row.lesion))
     for of_lesion in lesions:
         problems += contradictions(of_lesion, image="lesion", place="view")
+    problems += _alike([of_lesion[0] for of_lesion in lesions])
     refuse((*problems, *_leaks(rows)))
     return tuple(_entry(of_lesion) for of_lesion in lesions)
 
@@ -128,6 +129,18 @@ def write_tumours(path: Path, entries: Iterable[TumourEntry]) -> None:
     kept, folder = tuple(entries), path.absolute().parent
     columns = dict.fromkeys((*COLUMNS, *covariate_columns(entry.clinical for entry in kept)))
     write_table(path, tuple(columns), (row for entry in kept for row in _cells(entry, folder)))
+
+
+def _alike(lesions: Sequence[TumourRow]) -> Iterator[Problem]:
+    """Lesions that `TumourEntry.name` does not tell apart."""
+    lines: dict[str, int] = {}
+    for row in lesions:
+        first = lines.setdefault(f"{row.patient}/{row.lesion}", row.line)
+        if first != row.line:
+            yield (
+                row.line,
+                f"patient and lesion, joined by a slash, are those of line {first}: leave slashes out",
+            )
 
 
 def _leaks(rows: Sequence[TumourRow]) -> Iterator[Problem]:

@@ -142,6 +142,11 @@ def test_rows_of_a_lesion_must_agree_and_a_view_is_there_once(folder: Path) -> N
     assert "line 4: this view is already in line 2" in found
 
 
+def test_lesions_whose_names_would_be_the_same_are_told(folder: Path) -> None:
+    rows = row(patient="p/1", lesion="2"), row("1.png", patient="p", lesion="1/2")
+    assert problems(folder, *rows).startswith("line 3: patient and lesion, joined by a slash, are those of line 2")
+
+
 def test_one_patient_in_two_splits_or_folds_is_leakage(folder: Path) -> None:
     rows = row(split="train", fold=1), row("1.png", lesion="2", split="test", fold=2)
     found = problems(folder, *rows)

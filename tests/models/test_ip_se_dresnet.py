@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet34, resnet50
-from torchvision.models.resnet import ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from models.ip_se_dresnet import network as ip_se_dresnet
 from models.ip_se_dresnet.network import IPSEDResNet, SEBasicBlock, SEBottleneck, SEResNet
 from models.ip_se_dresnet.predict import Predictor
 from models.ip_se_dresnet.region import LEAST_SIDE_PX, region_of, region_px
@@ -19,7 +22,10 @@ REGIONS = torch.rand(2, 2, 64, 64, generator=torch.Generator().manual_seed(1))
 
 @pytest.fixture(scope="module")
 def network() -> IPSEDResNet:
-    built = random_network("ip-se-dresnet-cm")
+    """Of one block a stage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ip_se_dresnet, "STAGES", (1, 1, 1, 1))
+        built = random_network("ip-se-dresnet-cm")
     assert isinstance(built, IPSEDResNet)
     return built
 
@@ -59,10 +65,19 @@ def test_stages_have_maps_of_56_28_14_and_7_cells_and_the_first_group_ends_at_28
     assert sides == [56, 28, 14, 7] and maps.shape[-2:] == (28, 28)
 
 
-@pytest.mark.parametrize(("member", "reference"), [("resnet34", resnet34), ("resnet50", resnet50)])
-def test_with_open_gates_and_equal_weights_the_logits_are_torchvisions(member: str, reference: type[ResNet]) -> None:
-    ours = SEResNet(SEBasicBlock if member == "resnet34" else SEBottleneck, 3).eval()
-    theirs = reference(num_classes=2).eval()
+@pytest.mark.parametrize(
+    ("block", "theirs_of", "whole"), [(SEBasicBlock, BasicBlock, resnet34), (SEBottleneck, Bottleneck, resnet50)]
+)
+def test_with_open_gates_and_equal_weights_the_logits_are_torchvisions(
+    block: Any, theirs_of: Any, whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.device("meta"):
+        ours_has, theirs_has = SEResNet(block, 3, 1000).state_dict(), whole().state_dict()
+    assert {name: value.shape for name, value in ours_has.items() if ".se." not in name} == {
+        name: value.shape for name, value in theirs_has.items()
+    }
+    monkeypatch.setattr(ip_se_dresnet, "STAGES", (1, 1, 1, 1))  # every kind of block once
+    ours, theirs = SEResNet(block, 3).eval(), ResNet(theirs_of, [1, 1, 1, 1], num_classes=2).eval()
     lacking = ours.load_state_dict(theirs.state_dict(), strict=False)
     assert not lacking.unexpected_keys and all(".se." in name for name in lacking.missing_keys)
     images = torch.rand(1, 3, 64, 64)

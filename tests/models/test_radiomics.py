@@ -121,13 +121,13 @@ def test_features_on_which_outlines_disagree_are_dropped_whatever_they_say() -> 
 
 
 def test_the_search_finds_the_subset_that_scikit_learn_finds() -> None:
-    rows, labels = rows_of(60, 7, signal=0.8)
+    rows, labels = rows_of(60, 6, signal=0.8)
     splits = steps.splits_of(labels, None, folds=3, seed=1)
     aucs = {
         subset: cross_val_score(GaussianNB(), rows[:, subset], labels, cv=splits, scoring="roc_auc").mean()
-        for subset in combinations(range(7), 3)
+        for subset in combinations(range(6), 2)
     }
-    assert tuple(steps.best_subset(rows, labels, splits, 3)) == max(aucs, key=lambda subset: aucs[subset])
+    assert tuple(steps.best_subset(rows, labels, splits, 2)) == max(aucs, key=lambda subset: aucs[subset])
 
 
 def test_inner_folds_learn_and_measure_every_class_and_too_few_patients_are_refused() -> None:
@@ -146,7 +146,7 @@ def test_inner_folds_learn_and_measure_every_class_and_too_few_patients_are_refu
 
 def test_weak_features_of_many_lesions_are_found_although_only_weak_strengths_give_them_weight() -> None:
     """Correlations of about 0.12 have weight below a strength of 0.06."""
-    rows, labels = rows_of(800, 8, signal=0.25)
+    rows, labels = rows_of(800, 5, signal=0.25)
     rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     lasso = steps.LassoFeatures(alphas=ALPHAS, folds=5).fit(rows, labels)
     assert not lasso.fell_back_ and {1, 4} <= set(lasso.kept_.tolist())
@@ -159,35 +159,37 @@ RECIPES = {
 }
 
 
-def doubled(name: str, rows: Any) -> Any:
-    return np.hstack([rows, rows + 0.01]) if name == "stable_svm" else rows
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_learns_what_is_there_and_nothing_from_shuffled_labels(name: str) -> None:
-    rows, labels = rows_of(160, 20, signal=1.5)
+def fitted_to(name: str, *, shuffled: bool = False) -> Pipeline:
+    rows, labels = rows_of(100, 20, signal=1.5)
     rows[5, 7] = np.nan  # not defined of a lesion
+    if shuffled:
+        labels = np.random.default_rng(3).permutation(labels)
+    given = np.hstack([rows, rows + 0.01]) if name == "stable_svm" else rows
+    return fit(RECIPES[name](), given, labels, np.arange(100) // 2)
+
+
+@pytest.fixture(scope="module", params=list(RECIPES))
+def learned(request: pytest.FixtureRequest) -> tuple[str, Pipeline]:
+    return request.param, fitted_to(request.param)
+
+
+def test_a_recipe_learns_what_is_there_and_nothing_from_shuffled_labels(learned: tuple[str, Pipeline]) -> None:
+    name, model = learned
     new, truth = rows_of(200, 20, signal=1.5, seed=9)
-    model = fit(RECIPES[name](), doubled(name, rows), labels, np.arange(160) // 2)
     assert roc_auc_score(truth, model.predict_proba(new)[:, 1]) > 0.85
     assert {1, 4} <= set(selected_columns(model, 20).tolist())
-    shuffled = np.random.default_rng(3).permutation(labels)
-    by_chance = fit(RECIPES[name](), doubled(name, rows), shuffled, np.arange(160) // 2)
+    by_chance = fitted_to(name, shuffled=True)
     assert 0.3 < roc_auc_score(truth, by_chance.predict_proba(new)[:, 1]) < 0.7
-
-
-def test_the_forest_selects_six_features_and_grows_90_trees() -> None:
-    rows, labels = rows_of(40, 20, signal=3.0)
-    model = RECIPES["forest"]().fit(rows, labels)
-    assert len(selected_columns(model, 20)) == SELECTED == 6
-    assert len(model.named_steps["randomforestclassifier"].estimators_) == TREES == 90
+    if name == "forest":
+        assert len(selected_columns(model, 20)) == SELECTED == 6
+        assert len(model.named_steps["randomforestclassifier"].estimators_) == TREES == 90
 
 
 def test_three_classes_have_probabilities_that_add_up() -> None:
     rng = np.random.default_rng(0)
-    labels = np.arange(90) % 3
-    rows = rng.normal(size=(90, 8)) + 2.0 * np.eye(8)[labels]
-    model = fit(stable_svm(1, 8), np.hstack([rows, rows]), labels, np.arange(90))
+    labels = np.arange(60) % 3
+    rows = rng.normal(size=(60, 6)) + 2.0 * np.eye(6)[labels]
+    model = fit(stable_svm(1, 6), np.hstack([rows, rows]), labels, np.arange(60))
     found = model.predict_proba(rows)
     assert np.allclose(found.sum(axis=1), 1) and (found.argmax(axis=1) == labels).mean() > 0.8
 
@@ -233,10 +235,9 @@ def recipe_of(pipeline: Pipeline) -> FittedRecipe:
 
 
 @pytest.mark.usefixtures("fixed_versions")
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_comes_back_from_bytes_with_equal_probabilities(name: str) -> None:
-    rows, labels = rows_of(40, 20, signal=2.0)
-    model = fit(RECIPES[name](), doubled(name, rows), labels, np.arange(40))
+def test_a_recipe_comes_back_from_bytes_with_equal_probabilities(learned: tuple[str, Pipeline]) -> None:
+    _, model = learned
+    rows, _ = rows_of(40, 20, signal=2.0)
     back = from_bytes(to_bytes(recipe_of(model)), "radiomics-er")
     np.testing.assert_array_equal(back.pipeline.predict_proba(rows), model.predict_proba(rows))
     assert (back.settings, back.names) == ("setting: {}", ("a", "b"))

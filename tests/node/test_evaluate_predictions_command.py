@@ -25,6 +25,7 @@ def test_a_table_becomes_a_report_and_its_main_figures_are_printed(run: Run, tmp
     assert ran.status == 0, ran.err
     assert "several.csv, all 120 cases; 90 patients: 43 zero, 37 low, 40 positive" in ran.out
     assert "macro AUC 0.932 (" in ran.out and f"report: {out / 'report.html'}" in ran.out
+    assert sorted(path.name for path in out.glob("*.png")) == ["confusion.png", "roc_1.png"]
     content = json.loads((out / "report.json").read_text())
     assert content["schema"] == "mammonode-predictions-1" and content["patients"] == 90
     written = (out / "report.html").read_text() + json.dumps(content)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from sklearn.metrics import roc_auc_score
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from models import registry
 from models.ip_se_dresnet import network as ip_se_dresnet
@@ -28,11 +30,23 @@ SIDE_PX = 64
 SHORT = ("--epochs", 1, "--batch", 5, "--workers", 0, "--device", "cpu", "--precision", "float32")
 
 
+class Narrow(ip_se_dresnet.SEResNet):
+    """A quarter as wide."""
+
+    def __init__(self, block: type[BasicBlock | Bottleneck], channels: int, classes: int = 2) -> None:
+        super().__init__(block, channels, classes)
+        self.fc = nn.Linear(128 * block.expansion, classes)
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+        return super()._make_layer(block, planes // 4, *args, **kwargs)
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in this process, with networks of a block a stage on small regions."""
+    """Run a command in this process, with narrow networks of a block a stage on small regions."""
     monkeypatch.setattr(registry, "_resident", {})
     monkeypatch.setattr(ip_se_dresnet, "STAGES", (1, 1, 1, 1))
+    monkeypatch.setattr(ip_se_dresnet, "SEResNet", Narrow)
     monkeypatch.setattr(region, "INPUT_SHAPE", (SIDE_PX, SIDE_PX))
     monkeypatch.setattr(region_networks, "SIDE_PX", SIDE_PX)
     with one_thread():

@@ -163,7 +163,8 @@ def test_a_run_that_was_broken_off_ends_bit_for_bit_as_an_unbroken_one(tmp_path:
     whole = trained(tmp_path / "whole", some)
     assert trained(tmp_path / "broken", some, until=after(stopped_after)) is None
     begun: list[tuple[int, int]] = []
-    broken = trained(tmp_path / "broken", some, begin=lambda done, steps: begun.append((done, steps)))
+    reordered = replace(some, train=some.train[::-1], choose=some.choose[::-1])
+    broken = trained(tmp_path / "broken", reordered, begin=lambda done, steps: begun.append((done, steps)))
     assert whole is not None and broken is not None and begun == [(stopped_after, 6)]
     assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
     runs = [tmp_path / name / f"{MODEL}-training" / "all" for name in ("whole", "broken")]
