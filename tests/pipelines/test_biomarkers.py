@@ -167,6 +167,16 @@ def test_a_region_on_one_view_is_answered_by_models_of_that_view_alone(case: Cas
     ]
 
 
+def test_regions_are_one_lesion_by_their_tracking_uid_and_three_of_an_object_are_three(case: Case) -> None:
+    model = ErModel(name="ip-se-dresnet-c", views=("CC",))
+    marks = [(view, "CIRCLE", [(70.0, y), (80.0, y)]) for view, y in ((0, 115.0), (1, 115.0), (0, 60.0))]
+    tracked = [measurement_report(case.headers, [mark], tracking_uid="1.2.3") for mark in marks[:2]]
+    (together,) = case.ask(*tracked, **{model.name: model}).biomarkers
+    assert [region.object_uid for region in together.roi] == [made.SOPInstanceUID for made in tracked]
+    alone = case.ask(measurement_report(case.headers, marks), **{model.name: model}).biomarkers
+    assert [len(found.roi) for found in alone] == [1, 1, 1]
+
+
 def test_a_region_that_is_moved_gives_other_uids(case: Case) -> None:
     for radius in (10.0, 11.0, 11.0):
         made = presentation_state(case.headers[0], [graphic("CIRCLE", [(70.0, 115.0), (70.0 + radius, 115.0)])])
