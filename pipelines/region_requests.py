@@ -15,8 +15,8 @@ from pipelines.contract import Reason, RegionOfInterest, StudyInput
 from pipelines.headers import describe_mammogram, unfit_reason
 from pipelines.image_result import ImageResult
 from pipelines.instances import ImageHeader, Instance, read_instances
-from pipelines.region_objects.contract import NotARegion
-from pipelines.region_objects.shapes import area_px, clipped
+from pipelines.region_objects.contract import MAX_POINTS, NotARegion
+from pipelines.region_objects.shapes import TOO_MANY_POINTS, area_px, clipped
 from pipelines.regions import MarkedRegion, Marks, examine_file
 
 MAX_REGIONS: Final = 40
@@ -134,6 +134,8 @@ def _fitted(marked: MarkedRegion, image: Instance[ImageHeader] | None) -> Region
     inside = tuple(part for part in parts if area_px(part) > 0)
     if sum(area_px(part) for part in inside) < MIN_SHARE_INSIDE * whole or not inside:
         raise NotARegion(reasons.REGION_OUTSIDE if whole > 0 else reasons.REGION_TOO_SMALL)
+    if any(len(part) > MAX_POINTS for part in inside):
+        raise NotARegion(reasons.region_unsupported(TOO_MANY_POINTS))
     xs, ys = zip(*(point for part in inside for point in part), strict=True)
     if min(max(xs) - min(xs), max(ys) - min(ys)) < MIN_SIDE_PX:
         raise NotARegion(reasons.REGION_TOO_SMALL)

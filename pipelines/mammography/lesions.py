@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, cast
 
 from models.contract import BoxPx, Detection
@@ -118,18 +119,18 @@ def marked_lesions(regions: Sequence[RegionOfInterest], images: Sequence[ImageRe
     shown = {image.instance.sop_instance_uid: image.instance.header for image in images}
     sides = {region: shown[region.sop_instance_uid].laterality for region in regions}
     views = {region: cast("View", shown[region.sop_instance_uid].view) for region in regions}
-    groups: list[tuple[RegionOfInterest, ...]] = []
-    for key in (_tracked, _of_object):
-        rest = [region for region in regions if not any(region in group for group in groups)]
+    alone = dict.fromkeys(regions)
+    groups: list[Sequence[RegionOfInterest]] = []
+    for key in (attrgetter("tracking_uid"), attrgetter("object_uid")):
         by_key: dict[tuple[str | None, Side | None], list[RegionOfInterest]] = {}
-        for region in rest:
+        for region in alone:
             by_key.setdefault((key(region), sides[region]), []).append(region)
-        groups += [
-            tuple(found)
-            for (name, side), found in by_key.items()
-            if name and side and sorted(views[region] for region in found) == ["CC", "MLO"]
-        ]
-    groups += [(region,) for region in regions if not any(region in group for group in groups)]
+        for (name, side), found in by_key.items():
+            if name and side and sorted(views[region] for region in found) == ["CC", "MLO"]:
+                groups.append(found)
+                for region in found:
+                    del alone[region]
+    groups += [[region] for region in alone]
     ordered = sorted(groups, key=lambda group: min(regions.index(region) for region in group))
     return tuple(
         MarkedLesion(
@@ -165,14 +166,6 @@ def _worst(images: Sequence[ImageResult]) -> RegionOfInterest | None:
 
 def _shows(image: ImageResult, side: Side, view: View) -> bool:
     return image.instance.header.laterality == side and image.instance.header.view == view
-
-
-def _tracked(region: RegionOfInterest) -> str | None:
-    return region.tracking_uid
-
-
-def _of_object(region: RegionOfInterest) -> str | None:
-    return region.object_uid
 
 
 def _corners(box_px: BoxPx) -> tuple[tuple[float, float], ...]:

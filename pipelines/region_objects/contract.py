@@ -10,8 +10,9 @@ from pipelines.contract import Reason, RegionOfInterest
 MAX_REGIONS: Final = 20
 """Of one object. A reader marks a handful; hundreds are the output of a program."""
 
-MAX_POINTS: Final = 20_000
-"""Of one outline: more than the border of a whole breast has at the pixels of the finest detector."""
+MAX_POINTS: Final = 8_000
+"""Of one outline: with the first one repeated they fit into an FL element of explicit VR, which has at most 65,534 bytes
+(PS3.5 7.1.2), and in which the answer has to repeat them."""
 
 MAX_DEPTH: Final = 16
 """Of a content tree. TID 1500 needs seven levels."""

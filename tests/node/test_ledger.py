@@ -361,6 +361,17 @@ def test_late_after_the_answer_makes_a_new_revision(ledger: Ledger, outbox: Outb
     assert (study.revision, len(study.instances)) == (2, 3)
 
 
+def test_a_region_after_the_answer_waits_for_no_view_whatever_comes_along_but_an_image(
+    ledger: Ledger, outbox: Outbox
+) -> None:
+    answer(ledger, outbox)
+    ledger.record_instance(received(2, view=None, routed_to="regions"), NOW + 10)
+    ledger.record_instance(dose_report(3), NOW + 11)
+    assert ledger.study_state(STUDY).is_late_request
+    ledger.record_instance(received(4), NOW + 12)
+    assert not ledger.study_state(STUDY).is_late_request
+
+
 def test_late_after_quarantine_is_a_fresh_start(ledger: Ledger, outbox: Outbox) -> None:
     study = claimed(ledger)
     outbox.publish(study, [], {}, NOW, outcome="failed", reason="set aside", quarantine=True)

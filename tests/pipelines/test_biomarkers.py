@@ -21,6 +21,7 @@ from models.regions.contract import LesionView, RegionOutput, RegionTask, View
 from pipelines import reasons
 from pipelines.contract import InstanceFile, PipelineResult
 from pipelines.mammography.pipeline import MammographyPipeline
+from pipelines.region_objects.contract import MAX_POINTS
 from pipelines.results_json import to_json
 from pipelines.unrouted import UnroutedPipeline
 from sr_templates.contract import StudyReport
@@ -166,6 +167,16 @@ def test_a_region_on_one_view_is_answered_by_models_of_that_view_alone(case: Cas
     ]
 
 
+def test_regions_are_one_lesion_by_their_tracking_uid_and_three_of_an_object_are_three(case: Case) -> None:
+    model = ErModel(name="ip-se-dresnet-c", views=("CC",))
+    marks = [(view, "CIRCLE", [(70.0, y), (80.0, y)]) for view, y in ((0, 115.0), (1, 115.0), (0, 60.0))]
+    tracked = [measurement_report(case.headers, [mark], tracking_uid="1.2.3") for mark in marks[:2]]
+    (together,) = case.ask(*tracked, **{model.name: model}).biomarkers
+    assert [region.object_uid for region in together.roi] == [made.SOPInstanceUID for made in tracked]
+    alone = case.ask(measurement_report(case.headers, marks), **{model.name: model}).biomarkers
+    assert [len(found.roi) for found in alone] == [1, 1, 1]
+
+
 def test_a_region_that_is_moved_gives_other_uids(case: Case) -> None:
     for radius in (10.0, 11.0, 11.0):
         made = presentation_state(case.headers[0], [graphic("CIRCLE", [(70.0, 115.0), (70.0 + radius, 115.0)])])
@@ -232,14 +243,16 @@ def test_a_region_that_no_image_can_answer_is_named_with_its_reason(case: Case) 
     cc = case.headers[0]
     elsewhere = viewer_report(cc, [(900.0, 900.0), (950.0, 900.0), (950.0, 950.0), (900.0, 950.0)])
     small = presentation_state(cc, [graphic("CIRCLE", [(70.0, 115.0), (71.0, 115.0)])])
+    teeth = [(-10.0 if n % 2 else 20.0, 20.0 + 0.02 * n) for n in range(MAX_POINTS - 10)]  # cut off, each has two ends
+    ragged = presentation_state(cc, [graphic("POLYLINE", [*teeth, (150.0, 180.0), (150.0, 20.0)], filled=True)])
     other_size = segmentation(cc, np.ones((int(cc.Rows), int(cc.Columns)), dtype=bool))
-    for made in (elsewhere, small, other_size):
+    for made in (elsewhere, small, ragged, other_size):
         made.SOPInstanceUID = f"2.25.77{id(made)}"
         made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     other_size.Rows, other_size.Columns = other_size.Columns, other_size.Rows
-    result = case.ask(elsewhere, small, other_size, **{"ip-se-dresnet-c": ErModel(views=("CC",))})
-    said = [case.said_of(result, made) for made in (elsewhere, small, other_size)]
-    assert said == ["region_outside", "region_too_small", "region_unsupported"]
+    result = case.ask(elsewhere, small, ragged, other_size, **{"ip-se-dresnet-c": ErModel(views=("CC",))})
+    said = [case.said_of(result, made) for made in (elsewhere, small, ragged, other_size)]
+    assert said == ["region_outside", "region_too_small", "region_unsupported", "region_unsupported"]
     assert result.biomarkers == ()
     assert result.outcome == "analysed"
 

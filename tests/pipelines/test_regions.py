@@ -182,18 +182,19 @@ def group_of(*children: Dataset) -> Dataset:
     return item("CONTAINS", "CONTAINER", ("125007", "DCM", "Measurement Group"), ContentSequence=list(children))
 
 
-def test_hostile_reports_end_with_a_reason_and_soon(image: Dataset) -> None:
+def test_hostile_reports_end_with_a_reason_and_soon(image: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.region_objects.structured_reports.MAX_ITEMS", 4 * MAX_MARKS)
     nan = group_of(scoord("CONTAINS", "POLYLINE", [(math.nan, 1.0), (2.0, math.inf), (3.0, 3.0)], image))
     many = group_of(scoord("CONTAINS", "POLYLINE", [(1.0, float(n)) for n in range(MAX_POINTS + 1)], image))
     nowhere = group_of(item("CONTAINS", "SCOORD", None, GraphicType="POLYLINE", GraphicData=[0, 0, 9, 0, 9, 9, 0, 0]))
     for one in (nan, many, nowhere):
-        assert codes_of(read_back(report_of([one], image))) == ["region_unsupported"]
+        assert codes_of(report_of([one], image)) == ["region_unsupported"]
 
     crowd = [
         group_of(scoord("CONTAINS", "CIRCLE", [(n, 50.0), (n + 9.0, 50.0)], image)) for n in range(MAX_REGIONS + 5)
     ]
-    assert len(read_regions(read_back(report_of(crowd, image)))) == MAX_REGIONS
-    assert codes_of(read_back(report_of(crowd, image))) == ["too_many_regions"]
+    assert len(read_regions(report_of(crowd, image))) == MAX_REGIONS
+    assert codes_of(report_of(crowd, image)) == ["too_many_regions"]
 
     alone = scoord("CONTAINS", "CIRCLE", CENTRE_AND_RIM, image)
     assert codes_of(report_of([group_of(*[alone] * (MAX_MARKS + 1))], image)) == ["region_object_too_large"]
