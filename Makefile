@@ -17,19 +17,26 @@ help: ## this list
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet uv
 
+# Compiled once here, and not by every process that starts: where the cache cannot be written, the node's parts would each
+# compile ten thousand modules again.
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode
+COMPILE := $(BIN)/python -m compileall -q node pipelines models sr_templates
+
 .venv/.installed: requirements.txt pyproject.toml | .venv/bin/uv
-	$(BIN)/uv pip install --quiet -r requirements.txt -e .
+	$(INSTALL) -r requirements.txt -e .
+	$(COMPILE)
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt pyproject.toml | .venv/bin/uv
-	$(BIN)/uv pip install --quiet -r requirements-dev.txt -e .
+	$(INSTALL) -r requirements-dev.txt -e .
+	$(COMPILE)
 	@touch $@ .venv/.installed
 
 venv: .venv/.installed ## .venv with the command .venv/bin/mammonode in it
 	@echo "ready: $(BIN)/mammonode"
 
 research: venv ## and what `mammonode train` and `evaluate` need: scikit-learn, matplotlib, pyradiomics (wants a C compiler), ...
-	$(BIN)/uv pip install --quiet -c requirements-dev.txt -e ".[research]"
+	$(INSTALL) -c requirements-dev.txt -e ".[research]"
 
 dev: .venv/.installed-dev ## the same as venv, and what tests and linters need
 
