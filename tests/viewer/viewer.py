@@ -55,6 +55,7 @@ LOAD_REPORT: Final = """
     report.measurements.sort((a, b) => (b.TrackingUniqueIdentifier === first) - (a.TrackingUniqueIdentifier === first));
 """
 CLICK: Final = "document.querySelector(`[data-cy=${arguments[0]}]`).click();"
+DRAW_AGAIN: Final = "window.cornerstone.getEnabledElements()[0]?.viewport.render();"
 IS_THERE: Final = "return document.querySelector(arguments[0]) !== null;"
 GO_TO: Final = "await window.cornerstone.getEnabledElements()[0].viewport.setImageIdIndex(arguments[0]);"
 HIDE: Final = """
@@ -111,7 +112,7 @@ class Viewer:
         self.browser.script(LOAD_REPORT, series_instance_uid, tracking_uid)
         self._open(series_instance_uid)
         self._wait_for_image(sop_instance_uid, frame)
-        self._wait(lambda: self._has(".svg-layer polyline"), "an outline")
+        self._wait(self._is_outlined, "an outline")
         try:
             wait_until(
                 lambda: self._has("[data-cy=no-hydrate-btn]"), timeout_s=ASKED_WITHIN_S, what="OHIF: the question"
@@ -183,6 +184,13 @@ class Viewer:
 
     def _has(self, selector: str) -> bool:
         return bool(self.browser.script(IS_THERE, selector))
+
+    def _is_outlined(self) -> bool:
+        """Whether an outline is drawn; on a busy machine the image may be there before the outlines, and stay alone."""
+        found = self._has(".svg-layer polyline")
+        if not found:
+            self.browser.script(DRAW_AGAIN)
+        return found
 
     def _settled(self) -> Picture:
         """Take screenshots until two in a row are the same."""
