@@ -18,6 +18,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEGBaseline8Bit
 
+from sr_templates.capture_words import drawable
 from sr_templates.contract import (
     CaptureCompression,
     ReplacedResult,
@@ -32,6 +33,7 @@ from sr_templates.marks import Mark, overlap
 from sr_templates.registry import make_objects
 from sr_templates.summary_capture import MAX_THUMBNAILS, draw_summary, summary_sheet
 from sr_templates.summary_picture import PlacedThumbnail, Sheet, Thumbnail, render_summary
+from sr_templates.wording import instance_sentence
 from tests.peers.servers import Orthanc
 
 
@@ -88,7 +90,7 @@ def test_every_summary_says_how_it_went_and_that_it_is_for_research(case: tuple[
         if image.outcome != "analysed":
             assert image.reason in words
     for _, reason in report.other_instances:
-        assert f"NOT ANALYSED: {reason}" in words
+        assert drawable(instance_sentence(reason)) in words
     if report.outcome != "analysed":
         assert report.reason in above(report)[1]
         assert sheet.above[1].color == WARNING
