@@ -11,8 +11,8 @@ MAX_REGIONS: Final = 20
 """Of one object. A reader marks a handful; hundreds are the output of a program."""
 
 MAX_POINTS: Final = 8_000
-"""Of one outline: with the first one repeated they fit into an FL element of explicit VR, which has at most 65,534 bytes
-(PS3.5 7.1.2), and in which the answer has to repeat them."""
+"""Of one outline: with the first one repeated they fit into an FL element of explicit VR (65,534 bytes, PS3.5 7.1.2),
+in which the answer has to repeat them."""
 
 MAX_DEPTH: Final = 16
 """Of a content tree. TID 1500 needs seven levels."""
