@@ -21,16 +21,11 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import DigitalMammographyXRayImageStorageForPresentation, SecondaryCaptureImageStorage
 
 from node.settings import load_settings
+from tests.peers.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 MG = DigitalMammographyXRayImageStorageForPresentation
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def instance(sop_class_uid: str, modality: str) -> Dataset:

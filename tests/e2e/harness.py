@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,15 +24,10 @@ from node.ledger import Ledger
 from node.outbox import Outbox
 from node.settings import load_settings
 from tests.factories import small_mammogram
+from tests.peers.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY_PART = Path(__file__).with_name("faulty_part.py")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:

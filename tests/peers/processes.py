@@ -34,6 +34,9 @@ PACKAGES: Final[Mapping[str, str]] = {
 _PORTS: Final[range] = range(20_000, 32_000)
 """Below the range from which Linux takes the ports of outgoing connections (32768-60999), so that a port found free
 here cannot become the near end of some other test's connection before its server listens."""
+_SHARES: Final = 8
+"""Each process of tests (pytest-xdist) has a share of its own: what is free for one is not about to be another's."""
+
 _given: set[int] = set()
 
 
@@ -65,9 +68,12 @@ def find_program(name: str) -> str:
 
 def free_port() -> int:
     """Give a TCP port on which nothing listens, each number once in this process."""
-    start = _PORTS.start + os.getpid() * 37 % len(_PORTS)
+    size = len(_PORTS) // _SHARES
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
+    mine = range(_PORTS.start + number * size, _PORTS.start + (number + 1) * size)
+    start = mine.start + os.getpid() * 37 % size
     port: int
-    for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)):
+    for port in (*range(start, mine.stop), *range(mine.start, start)):
         if port in _given:
             continue
         _given.add(port)

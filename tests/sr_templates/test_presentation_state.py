@@ -32,7 +32,15 @@ from sr_templates.registry import make_objects
 from sr_templates.softcopy_greyscale import modality_lut, voi_transformations
 
 KIND = plain_variants("presentation_state")
-WITH_STATES = {"with_findings", "one_view", "revision", "tomosynthesis", "ultrasound_lesions", "ultrasound_partial"}
+WITH_STATES = {
+    "with_findings",
+    "one_view",
+    "revision",
+    "predictions",
+    "tomosynthesis",
+    "ultrasound_lesions",
+    "ultrasound_partial",
+}
 ROWS, COLUMNS = 160, 120
 SQUARE = (30, 80, 50, 104)
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
