@@ -41,8 +41,12 @@ class RegionFigures:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """By what the best checkpoint is chosen: the AUC; of equal ones the loss."""
-        return self.auc, -self.log_loss
+        """By what the best checkpoint is chosen: the least loss, then the AUC.
+
+        Probabilities are what is reported. Early in a run the AUC may be as good as later while every probability is on
+        one side of the threshold, and the AUCs of a hundred tumours differ by chance.
+        """
+        return -self.log_loss, self.auc
 
 
 def predict(

@@ -33,7 +33,7 @@ from models.training.region_samples import (
     placement,
     varied,
 )
-from models.training.region_validation import figures_of, predict
+from models.training.region_validation import RegionFigures, figures_of, predict
 from tests.training.run_files import after, rows, state
 from tests.training.small_networks import one_thread
 from tests.training.tumour_builders import ER, ER_OF_EACH, LEVELS, cohort, tumour, view
@@ -240,3 +240,9 @@ def test_the_papers_plan_is_the_default() -> None:
     assert rates == [1.3, 1.5, 1.7, 1.5]
     plan = dense.plan.for_samples(762)
     assert plan.steps == 28_575 and plan.validate_every == 477 and plan.warm_up_steps == 0
+
+
+def test_a_checkpoint_whose_probabilities_are_all_on_one_side_is_not_the_best_for_its_auc() -> None:
+    early = RegionFigures(auc=0.92, log_loss=2.45, training_loss=0.52)
+    late = RegionFigures(auc=0.90, log_loss=0.40, training_loss=0.40)
+    assert late.rank > early.rank
