@@ -442,9 +442,12 @@ def test_cut_off_right_after_the_last_byte_leaves_nothing_half_done(node: Node) 
         for pdu in association.store_pdus(MG, f"{STUDY}.{number}", image(number)):
             association.connection.sendall(pdu)
         association.drop()
-    wait_until(node.is_clean, what="no file and no thing in memory is left")
-    recorded = {f"{STUDY}.{n}" for n in range(1, 9) if node.ledger.path_of(f"{STUDY}.{n}")}
-    assert set(node.stored) == recorded
+
+    def is_whole() -> bool:
+        recorded = {f"{STUDY}.{n}" for n in range(1, 9) if node.ledger.path_of(f"{STUDY}.{n}")}
+        return node.is_clean() and set(node.stored) == recorded
+
+    wait_until(is_whole, what="no file and no thing in memory is left, and every stored file has its row")
 
 
 def test_many_instances_sent_without_waiting_and_then_gone_leave_nothing_behind(node: Node) -> None:
