@@ -24,12 +24,12 @@ def reported_algorithm(
     unavailable : Reason or None
         Why it could not run at all: its own weights, or what it needs from another network, are not there.
     """
-    return _algorithm(identity, task, *_status(images, unavailable))
+    return with_status(identity, task, *_status(images, unavailable))
 
 
 def failed_algorithm(identity: ModelIdentity, task: Task, reason: Reason) -> ReportedAlgorithm:
     """A network in a study that could not be finished."""
-    return _algorithm(identity, task, "failed", reason.text)
+    return with_status(identity, task, "failed", reason.text)
 
 
 def _status(images: Sequence[ImageResult], unavailable: Reason | None) -> tuple[AlgorithmStatus, str]:
@@ -45,7 +45,8 @@ def _status(images: Sequence[ImageResult], unavailable: Reason | None) -> tuple[
     return ("partially_succeeded" if analysed else "failed"), reasons.joined(failed).text
 
 
-def _algorithm(identity: ModelIdentity, task: Task, status: AlgorithmStatus, reason: str) -> ReportedAlgorithm:
+def with_status(identity: ModelIdentity, task: Task, status: AlgorithmStatus, reason: str) -> ReportedAlgorithm:
+    """A network of whose success everything is known."""
     return ReportedAlgorithm(
         name=identity.name,
         version=identity.version,

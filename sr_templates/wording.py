@@ -146,13 +146,14 @@ def tag_words(numbered: NumberedFinding) -> str:
     return f"{numbered.number} {numbered.finding.label}, cancer {percent_words(malignancy)}"
 
 
-def percent_words(probability: float) -> str:
-    """Whole per cent, e.g. ``"62 %"``; never rounded to none or to all."""
-    if 0.0 < probability < 0.01:
-        return "under 1 %"
-    if 0.99 < probability < 1.0:
-        return "over 99 %"
-    return f"{100 * probability:.0f} %"
+def percent_words(probability: float, decimals: int = 0) -> str:
+    """Per cent, e.g. ``"62 %"``; never rounded to none or to all."""
+    step = 10.0 ** -(2 + decimals)
+    if 0.0 < probability < step:
+        return f"under {100 * step:g} %"
+    if 1.0 - step < probability < 1.0:
+        return f"over {100 * (1.0 - step):g} %"
+    return f"{100 * probability:.{decimals}f} %"
 
 
 def size_words(finding: ReportedFinding) -> str:
@@ -230,7 +231,7 @@ def prediction_words(prediction: ReportedPrediction) -> str:
     for code, probability in probability_codes(prediction):
         what = "probability" if code == of_value else code.meaning.removeprefix("Predicted ")
         if code == of_value or of_value is None:
-            words.append(f"{what} {_finer_percent_words(probability)}")
+            words.append(f"{what} {percent_words(probability, decimals=1)}")
     return text(", ".join(words))
 
 
@@ -264,15 +265,6 @@ def left_out_words(lesion: PredictedLesion) -> Iterator[str]:
         by_reason.setdefault(reason, {})[algorithm.name] = None
     for reason, names in by_reason.items():
         yield text(f"{reason} ({', '.join(names)})")
-
-
-def _finer_percent_words(probability: float) -> str:
-    """Per cent with a decimal; never rounded to none or to all."""
-    if 0.0 < probability < 0.001:
-        return "under 0.1 %"
-    if 0.999 < probability < 1.0:
-        return "over 99.9 %"
-    return f"{100 * probability:.1f} %"
 
 
 def clipped_box_px(image: ReportedImage, finding: ReportedFinding) -> tuple[float, float, float, float]:

@@ -6,7 +6,6 @@ The JSON document is one object: the members of `models.evaluation.frame_figures
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from models.evaluation.frame_plots import frame_plots
 from models.evaluation.frames import FOUND_IOU, EvaluatedFrame
 from models.evaluation.page import figure_words, interval_words, render_page, write_page
 from models.evaluation.plots import Plot
-from models.evaluation.report_json import RESEARCH_USE, as_json
+from models.evaluation.report_json import RESEARCH_USE, as_json, as_text
 
 TEMPLATE: Final = "frame_report.html.jinja"
 SCHEMA: Final = "mammonode-ultrasound-evaluation-1"
@@ -41,8 +40,7 @@ def write_frame_report(evaluation: FrameEvaluation, frames: Sequence[EvaluatedFr
 
 def frame_report_json(evaluation: FrameEvaluation) -> str:
     """Give the document as text; equal evaluations give equal text."""
-    content = {"schema": SCHEMA, "research_use": RESEARCH_USE, **as_json(evaluation)}
-    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return as_text({"schema": SCHEMA, "research_use": RESEARCH_USE, **as_json(evaluation)})
 
 
 def frame_report_html(evaluation: FrameEvaluation, drawn: Sequence[Plot]) -> str:

@@ -6,7 +6,6 @@ names, and ``schema`` and ``research_use``. Values are written as `models.evalua
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +19,7 @@ from models.evaluation.plots import Plot
 from models.evaluation.prediction_figures import Drawn, PredictionsEvaluation
 from models.evaluation.prediction_plots import prediction_plots
 from models.evaluation.regression import OddsRatio
-from models.evaluation.report_json import RESEARCH_USE, as_json
+from models.evaluation.report_json import RESEARCH_USE, as_json, as_text
 
 TEMPLATE: Final = "predictions_report.html.jinja"
 SCHEMA: Final = "mammonode-predictions-1"
@@ -38,8 +37,7 @@ def write_predictions_report(evaluation: PredictionsEvaluation, drawn: Drawn, ou
 
 def predictions_json(evaluation: PredictionsEvaluation) -> str:
     """Give the document as text; equal evaluations give equal text."""
-    content = {"schema": SCHEMA, "research_use": RESEARCH_USE, **as_json(evaluation)}
-    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return as_text({"schema": SCHEMA, "research_use": RESEARCH_USE, **as_json(evaluation)})
 
 
 def predictions_html(evaluation: PredictionsEvaluation, plots: Sequence[Plot]) -> str:

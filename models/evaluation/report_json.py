@@ -69,4 +69,9 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
 
 def report_json(evaluation: Evaluation) -> str:
     """Give the document as text; equal evaluations give equal text."""
-    return json.dumps(document(evaluation), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return as_text(document(evaluation))
+
+
+def as_text(content: Mapping[str, Any]) -> str:
+    """Write a document of the report as text; equal ones give equal text."""
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

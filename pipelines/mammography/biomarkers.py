@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.contract import ModelIdentity
 from models.regions.contract import RegionTask, View
 from pipelines import reasons
+from pipelines.algorithms import with_status
 from pipelines.contract import Biomarker, Reason
 from pipelines.image_result import ImageResult
 from pipelines.mammography.lesions import Cut, LesionCuts, MarkedLesion
@@ -84,7 +84,7 @@ def region_algorithms(biomarkers: Sequence[Biomarker]) -> tuple[ReportedAlgorith
     by_name: dict[str, list[Biomarker]] = {}
     for biomarker in biomarkers:
         by_name.setdefault(biomarker.model.name, []).append(biomarker)
-    return tuple(_algorithm(of_model[0].model, of_model) for of_model in by_name.values())
+    return tuple(with_status(of_model[0].model, "classification", *_status(of_model)) for of_model in by_name.values())
 
 
 def _views(lesion: MarkedLesion, cuts: LesionCuts, reasons_of: Mapping[str, Reason | None]) -> _Views:
@@ -172,19 +172,6 @@ def _merge(activation: NDArray[np.float32], cut: Cut, attention: NDArray[np.floa
     rows, columns = attention.shape
     window = activation[y : y + rows, x : x + columns]
     np.maximum(window, np.where(cut.view.mask, attention, 0.0), out=window)
-
-
-def _algorithm(identity: ModelIdentity, biomarkers: Sequence[Biomarker]) -> ReportedAlgorithm:
-    status, reason = _status(biomarkers)
-    return ReportedAlgorithm(
-        name=identity.name,
-        version=identity.version,
-        weights_sha256=identity.weights_sha256,
-        operating_point=dict(identity.operating_point),
-        status=status,
-        reason=reason,
-        task="classification",
-    )
 
 
 def _status(biomarkers: Sequence[Biomarker]) -> tuple[AlgorithmStatus, str]:

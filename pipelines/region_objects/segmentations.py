@@ -122,7 +122,7 @@ def _mask(dataset: Dataset, index: int) -> Mask:
         raise NotARegion(reasons.REGION_OBJECT_TOO_LARGE)
     try:
         values = pixel_array(dataset, index=index, raw=True)
-    except (MemoryError, NotImplementedError, *MALFORMED) as error:
+    except (MemoryError, *MALFORMED) as error:
         raise NotARegion(reasons.region_unsupported("its pixels cannot be decoded")) from error
     if values.shape != (rows, columns):
         raise NotARegion(reasons.region_unsupported("its pixels cannot be decoded"))

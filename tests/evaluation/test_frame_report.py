@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from models.contract import ModelIdentity
 from models.evaluation.frame_figures import FrameEvaluation, classification_figures, segmentation_figures
 from models.evaluation.frame_report import SCHEMA, frame_report_json, measured, write_frame_report
 from models.evaluation.report_json import RESEARCH_USE
+from tests.evaluation.fetched import Page
 from tests.evaluation.frame_cohort import cohort, normal, outlined
 
 FRAMES = (
@@ -36,22 +36,6 @@ def evaluation() -> FrameEvaluation:
             cohort(), classes=("benign", "malignant"), threshold=0.5, with_outlines=True, comparators="radiomics"
         ),
     )
-
-
-class Page(HTMLParser):
-    """Collects what a browser would fetch, and the text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
 
 
 def test_the_page_needs_nothing_beside_it_and_says_what_it_is(evaluation: FrameEvaluation, tmp_path: Path) -> None:

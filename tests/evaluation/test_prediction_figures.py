@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import islice
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from models.evaluation.regression import Fit, Model, fit_model, logistic, regres
 from models.evaluation.reliability import Icc, ReadFeatures, icc_of, intraclass_correlation, reliability
 from models.evaluation.report_json import RESEARCH_USE
 from models.evaluation.roc import Roc
+from tests.evaluation.fetched import Page
 
 
 def predictions(
@@ -287,22 +287,6 @@ def test_reliability_says_what_it_cannot_tell() -> None:
 def test_predictions_that_cannot_be_are_refused(change: dict) -> None:
     with pytest.raises(ValueError, match=r"classes|numbers of cases|add up to 1"):
         replace(predictions(np.array([True]), m=np.array([0.5])), **change)
-
-
-class Page(HTMLParser):
-    """Collects what a browser would fetch, and the text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
 
 
 def test_the_page_needs_nothing_beside_it_and_the_document_is_json(tmp_path: Path) -> None:
