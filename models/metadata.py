@@ -232,7 +232,7 @@ def _region(content: Mapping[str, Any]) -> RegionTask:
     views = tuple(content["views"])
     if not views or any(view not in VIEWS for view in views):
         raise ValueError(f"region.views: {views!r}")
-    if content["combination"] not in ("joint", "mean"):
+    if content["combination"] not in ("joint", "each"):
         raise ValueError(f"region.combination: {content['combination']!r}")
     classes = tuple(str(name) for name in content["classes"])
     if len(set(classes)) < 2 or len(set(classes)) != len(classes):

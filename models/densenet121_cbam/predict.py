@@ -12,11 +12,12 @@ from models.densenet121_cbam.network import DenseNet121CBAM
 from models.densenet121_cbam.region import region_of, region_px
 from models.regions.contract import LesionView, RegionOutput, View
 from models.regions.crops import placed, scaled
-from models.regions.predict import RegionPredictor, as_probabilities
+from models.regions.pooling import pooled
+from models.regions.predict import RegionPredictor
 
 
 class Predictor(RegionPredictor[DenseNet121CBAM]):
-    """DenseNet121-CBAM: each view by itself, the mean of the probabilities, Grad-CAM of the class that is predicted."""
+    """DenseNet121-CBAM: each view by itself, then pooled; Grad-CAM of the class that is predicted."""
 
     network_class: ClassVar[type[torch.nn.Module]] = DenseNet121CBAM
 
@@ -25,7 +26,7 @@ class Predictor(RegionPredictor[DenseNet121CBAM]):
 
         def attempt(network: DenseNet121CBAM, device: torch.device) -> tuple[tuple[float, ...], torch.Tensor]:
             maps = network.maps(regions.to(device))
-            probabilities = as_probabilities(network.classify(maps).softmax(dim=1).mean(dim=0))
+            probabilities = pooled(network.classify(maps).softmax(dim=1).cpu().double().numpy())
             return probabilities, network.activation(maps, self.chosen(probabilities)).float().cpu()
 
         (probabilities, activations), device = self._resident.run(attempt)

@@ -31,14 +31,12 @@ TRUSTED: Final = frozenset(
     {
         "imblearn.over_sampling._smote.base.SMOTE",
         "imblearn.pipeline.Pipeline",
-        "models.radiomics.steps.BalancedSvm",
+        "models.radiomics.machine.BalancedSvm",
         "models.radiomics.steps.BestForNaiveBayes",
         "models.radiomics.steps.LassoFeatures",
         "models.radiomics.steps.SignificantFeatures",
         "models.radiomics.steps.StableFeatures",
         "numpy.dtype",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
         "sklearn.tree._tree.Tree",
     }
 )

@@ -12,6 +12,7 @@ from models.errors import WeightsMismatch
 from models.metadata import Metadata
 from models.radiomics.features import FeatureExtractor
 from models.regions.contract import Lesion, LesionView, RegionOutput, RegionTask
+from models.regions.pooling import pooled
 from models.weights import VerifiedWeights
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Predictor:
             rows = [self._extractor.features(lesion[view]) for view in self.task.views if view in lesion]
             if self.task.combination == "joint":
                 rows = [np.concatenate(rows)]
-            found = np.mean([self._fitted.probabilities(row) for row in rows], axis=0)
-        return RegionOutput(probabilities=tuple(float(value) for value in found / found.sum()), device=self.device)
+            found = pooled([self._fitted.probabilities(row) for row in rows])
+        return RegionOutput(probabilities=found, device=self.device)
 
     def warm_up(self) -> None:
         """Run once on a small lesion."""

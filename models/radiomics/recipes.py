@@ -24,8 +24,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from models.radiomics.features import FEATURES_OF
+from models.radiomics.machine import BalancedSvm
 from models.radiomics.steps import (
-    BalancedSvm,
     BestForNaiveBayes,
     LassoFeatures,
     SignificantFeatures,

@@ -7,16 +7,12 @@ from itertools import combinations
 from typing import Any, Final, Self
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
-from imblearn.pipeline import make_pipeline as make_sampling_pipeline
 from numpy.typing import NDArray
 from scipy.stats import rankdata, ttest_ind
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 
 from models.evaluation.reliability import STABLE, intraclass_correlation
@@ -32,9 +28,6 @@ FALLING: Final = 10.0
 
 ITERATIONS: Final = 1000
 """Of LASSO where the paper names none: scikit-learn's."""
-
-NEIGHBOURS: Final = 5
-"""Of SMOTE (Chawla et al., JAIR 16:321, 2002); fewer where a class has fewer rows."""
 
 
 def splits_of(labels: NDArray[Any], groups: NDArray[Any] | None, *, folds: int, seed: int) -> Splits:
@@ -338,35 +331,3 @@ class BestForNaiveBayes(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
     def transform(self, rows: Floats) -> Floats:
         """Return the columns that are kept."""
         return np.asarray(rows[:, self.kept_])
-
-
-class BalancedSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
-    """A support vector machine (RBF) whose training part is balanced by SMOTE, with calibrated probabilities.
-
-    Calibration (Platt's) is cross-validated inside the training part. SMOTE sees the rows that a machine is fitted to
-    and no others: the rows that calibrate it are as they were measured, at their own prevalence.
-    """
-
-    def __init__(self, folds: int = 5, seed: int = 1) -> None:
-        self.folds = folds
-        self.seed = seed
-
-    def fit(self, rows: Floats, labels: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
-        """Learn from rows ``(n, features)`` and their classes; ``groups`` stay on one side of inner folds."""
-        labels = np.asarray(labels)
-        splits = splits_of(labels, groups, folds=self.folds, seed=self.seed)
-        fewest = min(int(np.unique(labels[learned], return_counts=True)[1].min()) for learned, _ in splits)
-        smote = SMOTE(k_neighbors=min(NEIGHBOURS, fewest - 1), random_state=self.seed)
-        machine = make_sampling_pipeline(smote, SVC(kernel="rbf", gamma="scale"))
-        self.calibrated_ = CalibratedClassifierCV(machine, method="sigmoid", cv=splits, ensemble=True)
-        self.calibrated_.fit(rows, labels)
-        self.classes_ = self.calibrated_.classes_
-        return self
-
-    def predict_proba(self, rows: Floats) -> Floats:
-        """Return the probabilities, ``(n, classes)``, in the order of `classes_`."""
-        return np.asarray(self.calibrated_.predict_proba(rows))
-
-    def predict(self, rows: Floats) -> NDArray[Any]:
-        """Return the likeliest class of each row."""
-        return np.asarray(self.classes_[self.predict_proba(rows).argmax(axis=1)])

@@ -15,8 +15,8 @@ from models.contract import BoxPx
 View = Literal["CC", "MLO", "US"]
 VIEWS: Final[tuple[View, ...]] = ("CC", "MLO", "US")
 
-Combination = Literal["joint", "mean"]
-"""How a model uses several views: all of them at once, or each by itself, and the mean of the probabilities."""
+Combination = Literal["joint", "each"]
+"""How a model uses several views: all of them at once, or each by itself, and what it says of each is pooled."""
 
 SURROUND_PX: Final = 160
 """Kept around a region on each side: the 100 pixels of the paper on subtypes, and room to turn them by 20 degrees."""
@@ -39,8 +39,8 @@ class RegionTask:
     classes : tuple of str
         Names of the classes, in the order of `RegionOutput.probabilities`; of two, the second is the positive one.
     views : tuple of str
-        Which views the model takes. With ``"joint"`` it needs all of them; with ``"mean"`` any of them will do.
-    combination : {"joint", "mean"}
+        Which views the model takes. With ``"joint"`` it needs all of them; with ``"each"`` any of them will do.
+    combination : {"joint", "each"}
     """
 
     outcome: str
@@ -61,7 +61,7 @@ class RegionTask:
     def missing(self, given: Mapping[View, object]) -> tuple[View, ...]:
         """Views that the model needs and that are not `given`; empty when it can run."""
         lacking = tuple(view for view in self.views if view not in given)
-        enough = self.combination == "mean" and len(lacking) < len(self.views)
+        enough = self.combination == "each" and len(lacking) < len(self.views)
         return () if enough else lacking
 
     def value(self, probabilities: tuple[float, ...], threshold: float | None) -> str:

@@ -10,14 +10,15 @@ import torch
 
 from models.errors import WeightsMismatch
 from models.regions.contract import LesionView, RegionOutput, RegionTask, View
-from models.regions.predict import RegionPredictor, as_probabilities
+from models.regions.pooling import pooled
+from models.regions.predict import RegionPredictor
 from models.sppnet.network import SPPNet
 from models.sppnet_patches.network import CLASSES
 from models.sppnet_patches.patch import patch_of
 
 
 class Predictor(RegionPredictor[SPPNet]):
-    """SPPNet on the patch of each view by itself; the mean of the probabilities.
+    """SPPNet on the patch of each view by itself, then pooled.
 
     It says nothing of where: the pooling takes the greatest values wherever they are.
     """
@@ -35,7 +36,7 @@ class Predictor(RegionPredictor[SPPNet]):
 
         def attempt(network: SPPNet, device: torch.device) -> tuple[float, ...]:
             each = [network(patch[None].to(device)).softmax(dim=1)[0] for patch in patches]  # their sizes differ
-            return as_probabilities(torch.stack(each).mean(dim=0))
+            return pooled(torch.stack(each).cpu().double().numpy())
 
         probabilities, device = self._resident.run(attempt)
         return RegionOutput(probabilities=probabilities, device=device)

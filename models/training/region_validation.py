@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor, nn
 
+from models.regions.pooling import pooled
 from models.training.region_samples import RegionCase
 
 Logits = Callable[[nn.Module, Tensor], tuple[Tensor, ...]]
@@ -52,8 +53,7 @@ class RegionFigures:
 def predict(
     network: nn.Module, cases: Sequence[RegionCase], logits: Logits, device: torch.device
 ) -> NDArray[np.float64]:
-    """Return probabilities ``(cases, classes)``: the mean over the inputs of a case and the members of the network."""
-    owners = [number for number, case in enumerate(cases) for _ in range(len(case.images))]
+    """Return probabilities ``(cases, classes)``: of the mean of the network's members, pooled over a case's inputs."""
     images = torch.cat([case.images for case in cases])
     with torch.inference_mode():
         found = [
@@ -61,9 +61,8 @@ def predict(
             for at in range(0, len(images), AT_ONCE)
         ]
     of_inputs = torch.cat([one.mean(dim=0).cpu() for one in found]).double().numpy()
-    sums = np.zeros((len(cases), of_inputs.shape[1]))
-    np.add.at(sums, owners, of_inputs)
-    return np.asarray(sums / sums.sum(axis=1, keepdims=True), dtype=np.float64)
+    ends = np.cumsum([len(case.images) for case in cases])[:-1]
+    return np.array([pooled(one) for one in np.split(of_inputs, ends)])
 
 
 def figures_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torchvision.models import densenet121
@@ -16,6 +15,7 @@ from models.densenet121_cbam.region import region_of, region_px
 from models.errors import WeightsMismatch
 from models.metadata import bundle_metadata
 from models.regions.imagenet import normalised
+from models.regions.pooling import pooled
 from models.weights import write_weights
 from tests.models.builders import noise_lesion, own_metadata, random_network
 
@@ -89,13 +89,11 @@ def test_the_region_is_grown_by_100_stored_pixels_and_made_square() -> None:
     assert region_of(view).shape == (224, 224)
 
 
-def test_the_probabilities_are_the_mean_over_the_views_that_there_are(predictor: Predictor) -> None:
+def test_the_probabilities_are_those_of_the_views_that_there_are_pooled(predictor: Predictor) -> None:
     both = noise_lesion("CC", "MLO")
     cc, mlo = (predictor.predict({view: both[view]}) for view in both)
     output = predictor.predict(both)
-    assert output.probabilities == pytest.approx(
-        np.mean([cc.probabilities, mlo.probabilities], axis=0).tolist(), abs=1e-6
-    )
+    assert output.probabilities == pytest.approx(pooled([cc.probabilities, mlo.probabilities]), abs=1e-6)
     assert list(cc.attention) == ["CC"] and list(output.attention) == ["CC", "MLO"]
     assert all(0 <= one.min() < one.max() <= 1 for one in output.attention.values())
     with pytest.raises(ValueError, match="not given in CC and MLO"):

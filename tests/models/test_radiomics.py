@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 pytest.importorskip("imblearn", reason="imbalanced-learn is not installed")
@@ -26,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from models.errors import WeightsMismatch
 from models.radiomics import fitted as fitted_module
-from models.radiomics import steps
+from models.radiomics import machine, steps
 from models.radiomics.features import (
     FEATURES_OF,
     LEAST_PX,
@@ -138,7 +139,7 @@ def test_inner_folds_learn_and_measure_every_class_and_too_few_patients_are_refu
     assert 2 <= len(splits) <= 3
     assert all(set(labels[side]) == {0, 1} for split in splits for side in split)
     rows = np.random.default_rng(0).normal(size=(74, 4)) + labels[:, None]
-    for step in (steps.BestForNaiveBayes(2), steps.BalancedSvm()):
+    for step in (steps.BestForNaiveBayes(2), machine.BalancedSvm()):
         step.fit(rows, labels, patients)
     with pytest.raises(ValueError, match="a class of 1 patients takes more"):
         steps.splits_of(labels, np.where(labels == 1, 99, patients), folds=5, seed=1)
@@ -194,6 +195,26 @@ def test_three_classes_have_probabilities_that_add_up() -> None:
     assert np.allclose(found.sum(axis=1), 1) and (found.argmax(axis=1) == labels).mean() > 0.8
 
 
+def of_three_levels(count: int, *, seed: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Rows whose first value, and nothing else, tells of three levels: 0, 1.8 and 3.6."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    rows = rng.normal(size=(count, 4))
+    rows[:, 0] += 1.8 * labels
+    return rows, labels
+
+
+def test_a_class_between_two_others_is_told_nearly_as_well_as_it_can_be() -> None:
+    """The best observer orders by the likelihood ratio of the first value, which is known by construction."""
+    rows, labels = of_three_levels(300, seed=1)
+    model = machine.BalancedSvm(seed=1).fit(rows, labels, np.arange(300))
+    shown, wanted = of_three_levels(1500, seed=2)
+    likelihoods = np.exp(-0.5 * (shown[:, :1] - 1.8 * np.arange(3)) ** 2)
+    best = roc_auc_score(wanted == 1, likelihoods[:, 1] / likelihoods.sum(axis=1))
+    assert roc_auc_score(wanted == 1, model.predict_proba(shown)[:, 1]) > 0.95 * best
+    assert model.chosen_[0] in machine.COSTS and model.chosen_[1] in machine.WIDTHS
+
+
 def test_without_any_feature_that_differs_the_best_one_is_kept_and_it_is_said() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
@@ -206,19 +227,20 @@ def test_without_any_feature_that_differs_the_best_one_is_kept_and_it_is_said() 
 def test_smote_sees_no_row_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row is known by its first value: what is resampled are the rows of the folds that a machine is fitted to."""
     seen: list[set[float]] = []
-    original = steps.SMOTE.fit_resample
+    original = machine.SMOTE.fit_resample
 
     def recorded(self: Any, rows: Any, labels: Any, **given: Any) -> Any:
         seen.append(set(rows[:, 0].tolist()))
         return original(self, rows, labels, **given)
 
-    monkeypatch.setattr(steps.SMOTE, "fit_resample", recorded)
+    monkeypatch.setattr(machine.SMOTE, "fit_resample", recorded)
     rows, labels = rows_of(60, 5, signal=2.0)
     labels[:20] = 0  # unbalanced
     patients = np.arange(60) // 2
-    model = steps.BalancedSvm(seed=1).fit(rows, labels, patients)
+    model = machine.BalancedSvm(costs=(1.0, 10.0), widths=(1.0,), seed=1).fit(rows, labels, patients)
     splits = steps.splits_of(labels, patients, folds=5, seed=1)
-    assert seen == [set(rows[learned, 0].tolist()) for learned, _ in splits]
+    of_folds = [set(rows[learned, 0].tolist()) for learned, _ in splits]
+    assert seen == [*of_folds, *of_folds, set(rows[:, 0].tolist())]  # by strength, and the machine that is kept
     assert all(not set(patients[learned]) & set(patients[measured]) for learned, measured in splits)
     seen.clear()
     model.predict_proba(rows)

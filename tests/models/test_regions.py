@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from models.metadata import own_metadata
 from models.regions.contract import RegionTask, lesion_view
 from models.regions.crops import grown, placed, scaled, squared
+from models.regions.pooling import pooled
 from models.regions.predict import views_taken
 from models.resampling import cut_roi
 from tests.models.builders import noise_lesion
 
-TASK = RegionTask(outcome="er", classes=("negative", "positive"), views=("CC", "MLO"), combination="mean")
+TASK = RegionTask(outcome="er", classes=("negative", "positive"), views=("CC", "MLO"), combination="each")
 
 
 @pytest.mark.parametrize("spacing_mm", [None, (0.05, 0.05), (0.1, 0.1)])
@@ -87,3 +89,33 @@ def test_a_view_that_is_no_image_or_has_no_lesion_is_refused() -> None:
 def test_views_are_channels_where_they_are_looked_at_together(name: str, channels: int, wanted: str) -> None:
     task = own_metadata(name).region
     assert task is not None and (task.channels, task.wanted) == (channels, wanted)
+
+
+def test_views_pooled_order_lesions_as_bayes_rule_does_and_their_mean_does_not() -> None:
+    """Two views, each a perfect reading of one of three levels: the best observer of both, by construction."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(6000) % 3
+    levels = 1.8 * np.arange(3)
+    seen = levels[labels][:, None] + rng.normal(size=(len(labels), 2))
+    likelihoods = np.exp(-0.5 * (seen[:, :, None] - levels) ** 2)
+    of_views = likelihoods / likelihoods.sum(axis=2, keepdims=True)
+    together = np.array([pooled(one) for one in of_views])
+    for number in range(3):
+        others = np.delete(likelihoods.prod(axis=1), number, axis=1).sum(axis=1)
+        best = roc_auc_score(labels == number, likelihoods.prod(axis=1)[:, number] / others)
+        assert roc_auc_score(labels == number, together[:, number]) > best - 0.002
+    mean = of_views.mean(axis=1)[:, 1]
+    assert roc_auc_score(labels == 1, together[:, 1]) > roc_auc_score(labels == 1, mean) + 0.02
+
+
+def test_of_two_classes_pooled_is_the_mean_of_the_log_odds() -> None:
+    assert pooled([(0.2, 0.8), (0.5, 0.5)]) == pytest.approx((1 / 3, 2 / 3))  # odds of 4 and of 1: 2
+    assert pooled([(0.3, 0.7)]) == pytest.approx((0.3, 0.7))
+
+
+def test_no_view_decides_alone_and_nothing_is_not_pooled() -> None:
+    assert pooled([(1.0, 0.0), (0.005, 0.995)]) == pytest.approx((0.5, 0.5), abs=2e-3)
+    assert pooled([(1.0, 0.0)]) == (1.0, 0.0)
+    for wrong in ([], [0.5, 0.5]):
+        with pytest.raises(ValueError, match="not \\(views, classes\\)"):
+            pooled(wrong)

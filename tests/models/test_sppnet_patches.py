@@ -12,6 +12,7 @@ from models import registry
 from models.errors import WeightsMismatch
 from models.metadata import bundle_metadata
 from models.regions.contract import LesionView, lesion_view
+from models.regions.pooling import pooled
 from models.sppnet_patches.patch import patch_of
 from models.sppnet_patches.predict import Predictor
 from models.training.contract import TrainingImage
@@ -54,14 +55,14 @@ def test_a_view_without_spacing_is_refused_and_a_warm_up_has_one(random_weights_
         model.predict(noise_lesion("CC", spacing_mm=None))
 
 
-def test_the_probability_is_the_mean_over_views_and_there_is_no_attention(random_weights_dir: Path) -> None:
+def test_the_probability_is_that_of_the_views_pooled_and_there_is_no_attention(random_weights_dir: Path) -> None:
     model = registry.load_region_classifier("SPPNet-ER", "cpu", random_weights_dir)
     lesion = noise_lesion("CC", "MLO")
     network = random_network("SPPNet-ER")
     with torch.inference_mode():
         each = [network(torch.from_numpy(np.array(patch_of(view)))[None]).softmax(dim=1)[0] for view in lesion.values()]
     output = model.predict(lesion)
-    assert output.probabilities == pytest.approx(torch.stack(each).mean(dim=0).tolist(), abs=1e-6)
+    assert output.probabilities == pytest.approx(pooled(torch.stack(each).tolist()), abs=1e-6)
     assert isinstance(model, Predictor) and not output.attention
 
 

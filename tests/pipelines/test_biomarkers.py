@@ -59,7 +59,7 @@ class ErModel:
 
     @property
     def task(self) -> RegionTask:
-        combination: Any = "joint" if len(self.views) > 1 else "mean"
+        combination: Any = "joint" if len(self.views) > 1 else "each"
         return RegionTask(outcome="er", classes=("negative", "positive"), views=self.views, combination=combination)
 
     def warm_up(self) -> None:

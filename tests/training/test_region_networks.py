@@ -21,6 +21,7 @@ from torchvision.models import resnet34
 from models.errors import TrainingRefused
 from models.ip_se_dresnet import network as ip_se_dresnet
 from models.metadata import bundle_metadata, own_metadata
+from models.regions.pooling import pooled
 from models.resampling import cut_roi
 from models.training import region_networks
 from models.training.region_networks import RECIPES, RegionPlan, new_network, too_small, train
@@ -134,7 +135,7 @@ def test_every_sample_is_seen_once_a_round_and_the_rarer_class_as_often_as_its_r
     assert joint.images.shape == (4, 2, SIDE, SIDE) and joint.images.dtype == torch.float32
 
 
-def test_a_tumour_is_judged_by_the_mean_over_its_views_and_the_members() -> None:
+def test_a_tumour_is_judged_by_the_mean_of_the_members_pooled_over_its_views() -> None:
     network = TwoMembers(channels=1)
     some = [tumour(0), tumour(1, views=("MLO",)), tumour(2)]
     found = predict(network, cases_of(some, ER_OF_EACH, CUT, SIDE), lambda n, x: n.logits(x), torch.device("cpu"))
@@ -142,8 +143,9 @@ def test_a_tumour_is_judged_by_the_mean_over_its_views_and_the_members() -> None
         by_hand = []
         for shown in one.views.values():
             image = torch.from_numpy(cut_roi(shown.pixels, CUT(shown), (SIDE, SIDE)))[None, None]
-            by_hand += [logits.softmax(dim=1)[0].detach().numpy() for logits in network.logits(image)]
-        np.testing.assert_allclose(of_one, np.mean(by_hand, axis=0), rtol=1e-5)
+            of_members = [logits.softmax(dim=1)[0].detach().numpy() for logits in network.logits(image)]
+            by_hand.append(np.mean(of_members, axis=0))
+        np.testing.assert_allclose(of_one, pooled(by_hand), rtol=1e-5)
 
 
 def test_of_three_classes_the_auc_is_the_mean_of_each_against_the_rest() -> None:

@@ -12,7 +12,7 @@ from models.training.contract import Split
 from models.training.tumours import Tumour
 
 ER = RegionTask(outcome="er", classes=("negative", "positive"), views=("CC", "MLO"), combination="joint")
-ER_OF_EACH = RegionTask(outcome="er", classes=("negative", "positive"), views=("CC", "MLO"), combination="mean")
+ER_OF_EACH = RegionTask(outcome="er", classes=("negative", "positive"), views=("CC", "MLO"), combination="each")
 LEVELS = RegionTask(outcome="her2_level", classes=("zero", "low", "positive"), views=("CC",), combination="joint")
 
 
