@@ -172,8 +172,8 @@ def sppnet_patches(
         typer.Option(
             "--data",
             metavar="MANIFEST",
-            help="CSV, a malignant lesion a row: image, patient, split, x0, y0, x1, y1, spacing_mm, medium, "
-            "pathology (invasive, microinvasive, dcis), er (positive, negative).",
+            help="A manifest of tumours, or a CSV of malignant calcifications: image, patient, split, x0, y0, x1, y1, "
+            "spacing_mm, medium, pathology (invasive, microinvasive, dcis), er (positive, negative).",
         ),
     ],
     out: OutOption,

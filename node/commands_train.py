@@ -25,10 +25,12 @@ from models.training.detector import TrainPlan
 from models.training.fpnnet import train
 from models.training.gate import GatePlan
 from models.training.loop import Precision, append_row, training_dir
-from models.training.patches import TASKS, PatchTask
+from models.training.patches import TASKS, Patch, PatchTask
 from models.training.phantoms import phantom_images
 from models.training.run import RunPlan
 from pipelines.datasets.patches import by_image, load_patches, note_of, read_patches
+from pipelines.datasets.tumour_patches import is_of_tumours, patches_of_tumours
+from pipelines.datasets.tumours import load_tumours, read_tumours
 from pipelines.errors import MammonodeError
 from pipelines.training import load_splits
 
@@ -281,13 +283,10 @@ def train_sppnet_patches(
     """Train SPPNet for a subtype and say where its bundle is; likewise."""
     from models.training.sppnet_patches import train_patches  # noqa: PLC0415  needs scikit-learn
 
-    rows = read_patches(manifest)
-    needed = [one for one in rows if one.row.split in ("train", "val")]
-    images = shown(load_patches(needed), len(by_image(needed)), "reading patches")
-    patches = [patch for of_image in images for patch in of_image]
+    patches = _patches(manifest)
     _run_classifier(
         lambda tell, until: train_patches(
-            patches, out, task=task, plan=plan, note=note_of(manifest, rows), start=start, tell=tell, until=until
+            patches, out, task=task, plan=plan, note=note_of(manifest, patches), start=start, tell=tell, until=until
         ),
         out,
         TASKS[task].model,
@@ -295,6 +294,19 @@ def train_sppnet_patches(
         minutes=minutes,
     )
     typer.echo(f"the node runs them with weights_dir = {out} in its settings")
+
+
+def _patches(manifest: Path) -> list[Patch]:
+    """Of a table of patches, or of tumours."""
+    if is_of_tumours(manifest):
+        known = [one for one in read_tumours(manifest) if one.split != "test"]
+        try:
+            return list(patches_of_tumours(load_tumours(known, shown)))
+        except TrainingRefused as error:
+            raise CannotTrain(str(error)) from error
+    rows = [one for one in read_patches(manifest) if one.row.split in ("train", "val")]
+    images = shown(load_patches(rows), len(by_image(rows)), "reading patches")
+    return [patch for of_image in images for patch in of_image]
 
 
 def _run_classifier(

@@ -84,16 +84,16 @@ def by_image(rows: Iterable[PatchRow]) -> tuple[tuple[PatchRow, ...], ...]:
     return tuple(tuple(of_image) for of_image in grouped(rows, lambda one: one.row.path.resolve()))
 
 
-def note_of(path: Path, rows: Sequence[PatchRow]) -> str:
-    """Say what a manifest holds, in words and numbers, without anything of a patient."""
+def note_of(path: Path, patches: Sequence[Patch]) -> str:
+    """Say what is learned from, in words and numbers, without anything of a patient."""
     parts = []
     for split in ("train", "val"):
-        chosen = [one for one in rows if one.row.split == split]
-        patients = len({one.row.patient for one in chosen})
+        chosen = [one for one in patches if one.split == split]
+        patients = len({one.patient for one in chosen})
         found = Counter(one.pathology or "pathology unknown" for one in chosen)
         receptors = Counter(f"ER {one.er or 'unknown'}" for one in chosen)
         counts = ", ".join(f"{count} {name}" for name, count in (*sorted(found.items()), *sorted(receptors.items())))
-        parts.append(f"{split}: {len(chosen)} lesions of {patients} patients ({counts})")
+        parts.append(f"{split}: {len(chosen)} patches of {patients} patients ({counts})")
     return f"{path.name}: {'; '.join(parts)}"
 
 

@@ -65,6 +65,16 @@ def read_table(
     return rows, problems
 
 
+def columns_of(path: Path) -> tuple[str, ...]:
+    """Return the headings of a table; none where it cannot be read, which `read_table` then says."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names, _ = _parquet(path) if is_parquet(path) else _csv(file)
+    except (OSError, UnicodeDecodeError, csv.Error, ManifestInvalid):
+        return ()
+    return tuple(names)
+
+
 def refuse(problems: Iterable[Problem], *, origin: str = "manifest") -> None:
     """Raise ManifestInvalid when there are any, each said once and in the order of the lines; `origin` is the table."""
     found = sorted(set(problems))

@@ -150,10 +150,10 @@ def test_a_manifest_becomes_patches_with_their_truth(tmp_path: Path) -> None:
         ("p2", "val", "microinvasive", None),
     ]
     assert {one.side_px for one in loaded} == {224}
-    note = note_of(path, rows)
+    note = note_of(path, loaded)
     assert note == (
-        "patches.csv: train: 2 lesions of 1 patients (1 dcis, 1 pathology unknown, 1 ER negative, 1 ER positive); "
-        "val: 1 lesions of 1 patients (1 microinvasive, 1 ER unknown)"
+        "patches.csv: train: 2 patches of 1 patients (1 dcis, 1 pathology unknown, 1 ER negative, 1 ER positive); "
+        "val: 1 patches of 1 patients (1 microinvasive, 1 ER unknown)"
     )
 
 
