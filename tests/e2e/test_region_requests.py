@@ -84,7 +84,6 @@ def drawn_on(region: Dataset) -> str:
     return str(region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.peer
 def test_marks_by_highdicom_and_by_ohif_are_answered_that_no_weights_are_there_and_once_they_are_by_a_probability(
     tmp_path: Path, weights_dir: Path, run: Run

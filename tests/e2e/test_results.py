@@ -42,7 +42,6 @@ def files_in(pacs: Orthanc, uids: list[str]) -> dict[str, bytes]:
 
 
 @pytest.mark.peer
-@pytest.mark.timeout(300)
 def test_sent_twice_with_a_restart_between_it_is_the_same_bytes_one_copy_and_committed(tmp_path: Path) -> None:
     recorder = RecordingPacs(free_port())
     port = free_port()
@@ -74,7 +73,6 @@ def test_sent_twice_with_a_restart_between_it_is_the_same_bytes_one_copy_and_com
 
 
 @pytest.mark.peer
-@pytest.mark.timeout(300)
 def test_a_late_view_gives_a_set_that_names_the_one_it_replaces(tmp_path: Path) -> None:
     pacs = RecordingPacs(free_port())
     with pacs.listening(), node_under_test(tmp_path / "node", [Destination("pacs", pacs.port)], quiet_s=1) as node:
@@ -103,7 +101,6 @@ def predecessor(made: Dataset) -> str:
 
 
 @pytest.mark.peer
-@pytest.mark.timeout(300)
 def test_each_destination_gets_results_in_the_form_that_it_can_take(tmp_path: Path) -> None:
     options = 'sr_class = "comprehensive"\ncapture_max_px = 1024\ncapture_compression = "jpeg_baseline"'
     with (
@@ -143,7 +140,6 @@ def dcmread_bytes(content: bytes) -> Dataset:
 
 
 @pytest.mark.peer
-@pytest.mark.timeout(300)
 def test_a_destination_of_presentation_states_alone_is_told_that_nothing_was_analysed(tmp_path: Path) -> None:
     """Without weights there is no finding to present, and no state: the summary comes in its place."""
     states, reports = RecordingPacs(free_port()), RecordingPacs(free_port())

@@ -50,7 +50,6 @@ def shoelace(points: list[tuple[float, float]]) -> float:
 
 @pytest.mark.peer
 @pytest.mark.shared
-@pytest.mark.timeout(600)
 def test_every_real_image_is_answered_and_measured_by_its_calibration(
     shared_dir: Path, tmp_path: Path, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

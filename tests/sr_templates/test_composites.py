@@ -261,7 +261,6 @@ def test_each_breast_has_its_composite_and_each_finding_one_place(factory: Simpl
 
 
 @pytest.mark.peer
-@pytest.mark.timeout(300)
 def test_validators_find_nothing_in_reports_with_all_of_it(factory: SimpleNamespace, tmp_path: Path) -> None:
     paths = []
     for made in make_objects(complete(factory), frozenset(VARIANTS)):

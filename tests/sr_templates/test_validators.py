@@ -113,7 +113,6 @@ def pixelmed_messages(paths: list[Path], folder: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.peer
-@pytest.mark.timeout(300)
 def test_pixelmed_finds_nothing_in_any_structured_report(written: dict[str, Path], tmp_path: Path) -> None:
     reports = [path for name, path in written.items() if "_sr_" in name]
     assert len(reports) == 27
