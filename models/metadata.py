@@ -232,6 +232,8 @@ def _region(content: Mapping[str, Any]) -> RegionTask:
     views = tuple(content["views"])
     if not views or any(view not in VIEWS for view in views):
         raise ValueError(f"region.views: {views!r}")
+    if content["combination"] == "mean":
+        raise ValueError("region.combination: trained by a version that took the mean of the views: train it again")
     if content["combination"] not in ("joint", "each"):
         raise ValueError(f"region.combination: {content['combination']!r}")
     classes = tuple(str(name) for name in content["classes"])

@@ -29,7 +29,7 @@ from models.training.patches import TASKS, Patch, PatchTask
 from models.training.phantoms import phantom_images
 from models.training.run import RunPlan
 from pipelines.datasets.patches import by_image, load_patches, note_of, read_patches
-from pipelines.datasets.tumour_patches import is_of_tumours, patches_of_tumours
+from pipelines.datasets.tumour_patches import SURROUND_MM, entries_for_patches, is_of_tumours, patches_of_tumours
 from pipelines.datasets.tumours import load_tumours, read_tumours
 from pipelines.errors import MammonodeError
 from pipelines.training import load_splits
@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # at run time where it is used: it needs scikit-learn, withou
 LOSSES: Final = "losses.csv"
 GATE_SHARE: Final = 0.7
 """Steps of the gate for one of the detector; they cost a tenth."""
+
+OF_TUMOURS: Final = "patches of tumours, calcified or not: the manifest does not say"
 
 LOSSES_EVERY: Final = 20
 """Steps whose mean is one row."""
@@ -281,12 +283,21 @@ def train_sppnet_patches(
     manifest: Path, out: Path, *, task: PatchTask, plan: ClassifierPlan, start: Path | None, minutes: float | None
 ) -> None:
     """Train SPPNet for a subtype and say where its bundle is; likewise."""
-    from models.training.sppnet_patches import train_patches  # noqa: PLC0415  needs scikit-learn
+    from models.training.sppnet_patches import CALCIFICATIONS, train_patches  # noqa: PLC0415  needs scikit-learn
 
-    patches = _patches(manifest)
+    patches = _patches(manifest, task)
+    what = OF_TUMOURS if is_of_tumours(manifest) else CALCIFICATIONS
     _run_classifier(
         lambda tell, until: train_patches(
-            patches, out, task=task, plan=plan, note=note_of(manifest, patches), start=start, tell=tell, until=until
+            patches,
+            out,
+            task=task,
+            plan=plan,
+            note=note_of(manifest, patches),
+            what=what,
+            start=start,
+            tell=tell,
+            until=until,
         ),
         out,
         TASKS[task].model,
@@ -296,12 +307,12 @@ def train_sppnet_patches(
     typer.echo(f"the node runs them with weights_dir = {out} in its settings")
 
 
-def _patches(manifest: Path) -> list[Patch]:
+def _patches(manifest: Path, task: PatchTask) -> list[Patch]:
     """Of a table of patches, or of tumours."""
     if is_of_tumours(manifest):
-        known = [one for one in read_tumours(manifest) if one.split != "test"]
         try:
-            return list(patches_of_tumours(load_tumours(known, shown)))
+            entries = entries_for_patches(read_tumours(manifest), task)
+            return list(patches_of_tumours(load_tumours(entries, shown, surround_mm=SURROUND_MM)))
         except TrainingRefused as error:
             raise CannotTrain(str(error)) from error
     rows = [one for one in read_patches(manifest) if one.row.split in ("train", "val")]

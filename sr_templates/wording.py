@@ -252,9 +252,9 @@ def tag_prediction_words(lesion: PredictedLesion) -> str:
 
 
 def algorithm_words(algorithm: ReportedAlgorithm) -> str:
-    """Name and version of a model, and the first digits of the hash of its weights."""
-    digest = algorithm.weights_sha256
-    return text(f"{algorithm.name} {algorithm.version}" + (f"+{digest[:8]}" if digest else ""))
+    """Name and version of a model, with the first digits of the hash of its weights: trained versions end with them."""
+    build = f"+{algorithm.weights_sha256[:8]}" if algorithm.weights_sha256 else ""
+    return text(f"{algorithm.name} {algorithm.version.removesuffix(build)}{build}")
 
 
 def left_out_words(lesion: PredictedLesion) -> Iterator[str]:

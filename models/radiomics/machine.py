@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 COSTS: Final = (0.1, 1.0, 10.0)
 WIDTHS: Final = (0.1, 0.3, 1.0)
-"""C and gamma of the machine that are tried; gamma in units of ``1 / (features * variance)``, scikit-learn's own."""
+"""C and gamma of the machine that are tried; gamma in units of ``1 / (features * variance of all rows)``."""
 
 NEIGHBOURS: Final = 5
 """Of SMOTE (Chawla et al., JAIR 16:321, 2002); fewer where a class has fewer rows."""
@@ -35,16 +35,18 @@ def _columns(margins: Floats) -> Floats:
 class BalancedSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships without types
     """A support vector machine (RBF) whose training part is balanced by SMOTE, with calibrated probabilities.
 
-    The margins of every pair of classes go into one multinomial logistic regression, which for two classes is Platt's
-    calibration: a class between two others is where both of its margins are positive, and no single margin of it
-    against the rest says so. The regression learns from margins of rows that the machine had not learned from. SMOTE
-    sees the rows that a machine is fitted to and no others: the rows that calibrate it are as they were measured, at
-    their own prevalence.
+    The margins of every pair of classes go into one multinomial logistic regression (L2, scikit-learn's strength): a
+    class between two others is where both of its margins are positive, and no single margin of it against the rest
+    says so. It learns from margins of rows that the machine had not learned from. SMOTE sees the rows that a machine is
+    fitted to and no others: the rows that calibrate it are as they were measured, at their own prevalence.
+
+    What came before in a recipe, the choice of features, has seen all of these rows. So probabilities are somewhat too
+    sure, the more so the fewer lesions there are; a held-out AUC is not touched by that.
 
     Attributes
     ----------
     chosen_ : tuple of float
-        C and gamma of the least cross-validated log loss, the latter in units of scikit-learn's ``"scale"``.
+        C and gamma of the least cross-validated log loss, the latter as in `WIDTHS`.
     """
 
     def __init__(

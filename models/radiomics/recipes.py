@@ -109,3 +109,9 @@ def selected_columns(pipeline: Pipeline, columns: int) -> NDArray[np.intp]:
 def fallbacks(pipeline: Pipeline) -> tuple[str, ...]:
     """Steps that kept their single best feature because none passed."""
     return tuple(name for name, step in pipeline.steps if getattr(step, "fell_back_", False))
+
+
+def machine_of(pipeline: Pipeline) -> dict[str, tuple[float, float]]:
+    """C and gamma of the fitted support vector machine, as `BalancedSvm.chosen_`; nothing where there is none."""
+    last = pipeline.steps[-1][1]
+    return {"svm_c_and_gamma": last.chosen_} if isinstance(last, BalancedSvm) else {}

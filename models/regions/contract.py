@@ -121,7 +121,11 @@ class RegionOutput:
 
 
 def lesion_view(
-    pixels: NDArray[np.float32], mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None
+    pixels: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    spacing_mm: tuple[float, float] | None,
+    *,
+    surround_mm: float = SURROUND_MM,
 ) -> tuple[LesionView, tuple[int, int]]:
     """Cut a lesion with its surround out of an image, as far as the image reaches.
 
@@ -129,6 +133,8 @@ def lesion_view(
     ----------
     pixels, mask : numpy.ndarray
         Of the whole image, shape ``(rows, columns)``; see `LesionView`.
+    surround_mm : float
+        Kept on each side at least, where pixels have a size.
 
     Returns
     -------
@@ -150,7 +156,7 @@ def lesion_view(
     longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     surround = SURROUND_PX + round(SURROUND_SHARE * longer)
     if spacing_mm is not None:
-        surround = max(surround, math.ceil(SURROUND_MM / min(spacing_mm)))
+        surround = max(surround, math.ceil(surround_mm / min(spacing_mm)))
     top, left = max(int(rows[0]) - surround, 0), max(int(columns[0]) - surround, 0)
     within = slice(top, int(rows[-1]) + 1 + surround), slice(left, int(columns[-1]) + 1 + surround)
     view = LesionView(

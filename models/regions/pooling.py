@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LEAST: Final = 0.005
-"""Smaller probabilities count as this: no view decides alone. One in two hundred is more than such models can know."""
+"""Of several views, smaller probabilities count as this: none decides alone."""
 
 
 def pooled(probabilities: ArrayLike) -> tuple[float, ...]:
     """Give the normalised geometric mean of the views' probabilities: a logarithmic opinion pool of equal weights.
 
-    Of two classes it is the mean of the log odds. It orders lesions as Bayes' rule does, where views are independent
-    given the class and the classes were equally frequent in training. The arithmetic mean does not, and a class between
-    two others suffers from that: with perfect readings of two views its AUC was 0.797 in place of 0.839.
+    Of two classes it is the mean of the log odds, and orders lesions as Bayes' rule does, where views are independent
+    given the class and the classes were equally frequent in training; of more classes, nearly so. The arithmetic mean
+    does not, and a class between two others suffers from that: with perfect readings of two views its AUC was 0.797 in
+    place of 0.839.
 
     Parameters
     ----------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -123,3 +124,12 @@ def class_of(patch: Patch, task: PatchTask) -> bool | None:
     """Whether a patch is of the second class of a task; None when that is not known."""
     found = patch.er if task == "er" else patch.pathology
     return None if found is None else TASKS[task].of[found]
+
+
+def digest_of_patches(patches: Iterable[Patch]) -> str:
+    """Tell sets of patches apart by all that is learned from them, whatever their order."""
+    each = (
+        f"{one.patient, one.split, one.side_px, one.pathology, one.er}".encode() + one.pixels.tobytes()
+        for one in patches
+    )
+    return hashlib.sha256(b"".join(sorted(hashlib.sha256(one).digest() for one in each))).hexdigest()

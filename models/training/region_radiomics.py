@@ -16,7 +16,7 @@ from models.errors import TrainingRefused
 from models.metadata import folder_name
 from models.radiomics.features import FEATURES_OF, FeatureExtractor, settings_text
 from models.radiomics.fitted import FittedRecipe, to_bytes
-from models.radiomics.recipes import fallbacks, fit, recipe, selected_columns, takes_two_outlines
+from models.radiomics.recipes import fallbacks, fit, machine_of, recipe, selected_columns, takes_two_outlines
 from models.regions.contract import LesionView, RegionTask, View
 from models.training.card import write_card
 from models.training.fold_bundles import fold_metadata, weights_dir_of
@@ -225,6 +225,7 @@ def _training(
         "recipe": [name for name, _ in fitted.pipeline.steps],
         "selected": [columns[column] for column in selected_columns(fitted.pipeline, len(columns)).tolist()],
         "single_best_after": list(fallbacks(fitted.pipeline)),
+        **machine_of(fitted.pipeline),
         "rows": {name: int((table.labels == number).sum()) for number, name in enumerate(task.classes)},
         "left_out": len(table.left_out),
         "seed": seed,

@@ -81,7 +81,7 @@ class _Kept:
 class RegionSource:
     """Draws regions: every sample once before any is drawn again, those of rarer classes more often.
 
-    A sample is a tumour with all its views, or one view of it when the model takes the mean over views. In each round,
+    A sample is a tumour with all its views, or one view of it when the model reads each by itself. In each round,
     of every class but the most frequent, a share of ``oversampling - 1`` is drawn once more by lot, as long as the
     class stays no more frequent than that one (random oversampling; the paper on subtypes names only its rate).
     """

@@ -29,11 +29,14 @@ from models.training.patches import (
     Patch,
     PatchTask,
     class_of,
+    digest_of_patches,
 )
+from models.training.provenance import digest_of_file
 from models.training.samples import Batch, Sample, varied
 from models.training.sppnet import new_network, write_bundle
 from models.training.steps import Tell
 
+CALCIFICATIONS: Final = "patches of malignant calcifications"
 SIDE_STEP_PX: Final = 32
 """Sides in training are multiples of it: the last feature map then has whole cells."""
 
@@ -105,11 +108,19 @@ def train_patches(
     task: PatchTask,
     plan: ClassifierPlan,
     note: str,
+    what: str = CALCIFICATIONS,
     start: Path | None = None,
     tell: Tell = lambda step, losses: None,
     until: Callable[[], bool] = lambda: False,
 ) -> Path | None:
     """Train on the split train, or go on with a run that is in `directory`; at its end write the bundle.
+
+    Parameters
+    ----------
+    note : str
+        What it is trained on.
+    what : str
+        What a patch is, for the card.
 
     Returns
     -------
@@ -129,7 +140,7 @@ def train_patches(
         source,
         views=views,
         plan=plan,
-        fixed={"model": name, "task": task},
+        fixed={"model": name, "task": task, "patches": digest_of_patches(patches), "start": digest_of_file(start)},
         directory=training_dir(directory, name),
     )
     if not run.run(tell, until):
@@ -140,7 +151,7 @@ def train_patches(
         _metadata(task),
         note=note,
         recipe={},
-        views="patches of malignant calcifications",
+        views=what,
         positive=TASKS[task].positive,
     )
 

@@ -3,57 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from models.errors import TrainingRefused
 from models.regions.contract import LesionView
 from models.resampling import cut_out, resample
 from models.sppnet_patches.patch import SPACING_MM, side_of
-from models.training.patches import REGION_PX, Patch, Pathology, Receptor
+from models.training.patches import REGION_PX, Patch, PatchTask, Pathology, Receptor
 from models.training.tumours import Tumour
 from pipelines.datasets.patches import COLUMNS as PATCH_COLUMNS
 from pipelines.datasets.tables import columns_of
-from pipelines.datasets.tumour_rows import COLUMNS
+from pipelines.datasets.tumour_rows import CLINICAL_PREFIX, COLUMNS
+from pipelines.datasets.tumours import TumourEntry
 
-ONLY_OF_TUMOURS = frozenset(COLUMNS) - frozenset(PATCH_COLUMNS)
+ONLY_OF_TUMOURS: Final = frozenset(COLUMNS) - frozenset(PATCH_COLUMNS)
+ONLY_OF_PATCHES: Final = frozenset(PATCH_COLUMNS) - frozenset(COLUMNS)
+
+SURROUND_MM: Final = REGION_PX * SPACING_MM / 2
+"""Kept around a lesion: patches of a step are of one size, so that of a small lesion may reach that far."""
+
+OUTCOME: Final[dict[PatchTask, str]] = {
+    "er": "er",
+    "pathology-microinvasive-as-dcis": "invasive",
+    "pathology-microinvasive-as-invasive": "invasive_or_microinvasive",
+}
+"""By task, the outcome of `models.regions.outcomes` with the same two classes."""
 
 
 def is_of_tumours(path: Path) -> bool:
-    """Whether a table is a manifest of tumours: it has a column that a manifest of patches cannot have."""
-    return bool(ONLY_OF_TUMOURS & set(columns_of(path)))
+    """Whether a table is a manifest of tumours: a column is theirs alone, and none is of patches alone."""
+    names = set(columns_of(path))
+    named = bool(ONLY_OF_TUMOURS & names) or any(name.startswith(CLINICAL_PREFIX) for name in names)
+    return named and not ONLY_OF_PATCHES & names
 
 
-def patches_of_tumours(tumours: Iterable[Tumour]) -> tuple[Patch, ...]:
-    """Cut a patch out of every mammogram of tumours.
-
-    Parameters
-    ----------
-    tumours : iterable of Tumour
-        Of the splits train and val; others are passed over, as are tumours on ultrasound alone.
+def entries_for_patches(entries: Iterable[TumourEntry], task: PatchTask) -> tuple[TumourEntry, ...]:
+    """Return what patches are learned from: mammograms of the splits train and val whose class is known.
 
     Raises
     ------
     TrainingRefused
-        Tumours are in no split, or the spacing of a view is not known.
+        Tumours are in no split.
     """
-    kept = tuple(tumours)
-    if undecided := sum(one.split is None for one in kept):
+    known = [one for one in entries if OUTCOME[task] in one.outcomes and any(view != "US" for view in one.views)]
+    if undecided := sum(one.split is None for one in known):
         raise TrainingRefused(
-            f"{undecided} tumours are in no split: mammonode manifest tumours --val --test puts them in"
+            f"{undecided} tumours are in no split: mammonode manifest tumours --val --test --out puts them into one"
         )
     return tuple(
-        _patch(tumour, view)
-        for tumour in kept
-        if tumour.split in ("train", "val")
-        for name, view in tumour.views.items()
-        if name != "US"
+        replace(one, views={name: view for name, view in one.views.items() if name != "US"})
+        for one in known
+        if one.split in ("train", "val")
     )
 
 
+def patches_of_tumours(tumours: Iterable[Tumour]) -> tuple[Patch, ...]:
+    """Cut a patch out of every view.
+
+    Parameters
+    ----------
+    tumours : iterable of Tumour
+        Loaded with `SURROUND_MM` around each lesion; each is in a split.
+
+    Raises
+    ------
+    TrainingRefused
+        The spacing of views is not known.
+    """
+    views = [(tumour, view) for tumour in tumours for view in tumour.views.values()]
+    if bare := sum(view.spacing_mm is None for _, view in views):
+        raise TrainingRefused(f"{bare} of {len(views)} views have no spacing_mm: patches are cut by their size in mm")
+    return tuple(_patch(tumour, view) for tumour, view in views)
+
+
 def _patch(tumour: Tumour, view: LesionView) -> Patch:
-    if view.spacing_mm is None:
-        raise TrainingRefused(f"tumour {tumour.name}: a view without spacing_mm; patches are cut by their size in mm")
-    assert tumour.split is not None  # refused before
+    assert tumour.split is not None and view.spacing_mm is not None  # refused before
     x0, y0, x1, y1 = view.box_px
     down_mm, across_mm = view.spacing_mm
     rows, columns = (round(REGION_PX * SPACING_MM / spacing_mm) for spacing_mm in view.spacing_mm)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BoxPx
-from models.regions.contract import LesionView, View, lesion_view
+from models.regions.contract import SURROUND_MM, LesionView, View, lesion_view
 from models.training.tumours import Tumour
 from pipelines.contract import RegionOfInterest
 from pipelines.datasets.frame_images import read_grey, read_mask, without_drawings
@@ -44,7 +44,9 @@ class _Marked:
     entry: ViewEntry
 
 
-def load_tumours(entries: Iterable[TumourEntry], progress: Progress[Path]) -> tuple[Tumour, ...]:
+def load_tumours(
+    entries: Iterable[TumourEntry], progress: Progress[Path], *, surround_mm: float = SURROUND_MM
+) -> tuple[Tumour, ...]:
     """Read the views of lesions, each image once, and cut the lesions out with what surrounds them.
 
     Mammograms are read as analysis reads them (`pipelines.datasets.images.read_pixels`), ultrasound without text and
@@ -56,6 +58,8 @@ def load_tumours(entries: Iterable[TumourEntry], progress: Progress[Path]) -> tu
         From `read_tumours`.
     progress : callable
         Is given the images, how many they are, and what is done.
+    surround_mm : float
+        Kept around a lesion at least; see `models.regions.contract.lesion_view`.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def load_tumours(entries: Iterable[TumourEntry], progress: Progress[Path]) -> tu
     views: list[dict[View, LesionView]] = [{} for _ in kept]
     second: list[dict[View, Mask]] = [{} for _ in kept]
     for path in progress(images, len(images), "reading tumours"):
-        for one, view, second_mask in _read(path, images[path]):
+        for one, view, second_mask in _read(path, images[path], surround_mm):
             views[one.index][one.view] = view
             if second_mask is not None:
                 second[one.index][one.view] = second_mask
@@ -96,7 +100,9 @@ def load_tumours(entries: Iterable[TumourEntry], progress: Progress[Path]) -> tu
     )
 
 
-def _read(path: Path, marked: Sequence[_Marked]) -> Iterator[tuple[_Marked, LesionView, Mask | None]]:
+def _read(
+    path: Path, marked: Sequence[_Marked], surround_mm: float
+) -> Iterator[tuple[_Marked, LesionView, Mask | None]]:
     """The lesions of one image."""
     image: tuple[Pixels, Spacing | None] | None = None
     for one in marked:
@@ -105,7 +111,8 @@ def _read(path: Path, marked: Sequence[_Marked]) -> Iterator[tuple[_Marked, Lesi
                 image = _ultrasound(path) if one.view == "US" else read_pixels(path)
             pixels, of_header = image
             mask = _mask(one, (pixels.shape[0], pixels.shape[1]))
-            view, (x, y) = lesion_view(pixels, mask, _spacing_mm(one.entry.spacing_mm, of_header))
+            spacing_mm = _spacing_mm(one.entry.spacing_mm, of_header)
+            view, (x, y) = lesion_view(pixels, mask, spacing_mm, surround_mm=surround_mm)
             second_mask = None
             if one.entry.second_mask is not None:
                 rows, columns = view.mask.shape

@@ -117,7 +117,11 @@ def test_weights_of_another_number_of_classes_are_refused(network: DenseNet121CB
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"task": "roi_classification"}, "names no region"), ({"region": {}}, "lacks or misstates 'views'")],
+    [
+        ({"task": "roi_classification"}, "names no region"),
+        ({"region": {}}, "lacks or misstates 'views'"),
+        ({"region": {"views": ["CC"], "combination": "mean"}}, "took the mean of the views: train it again"),
+    ],
 )
 def test_metadata_that_do_not_say_what_is_told_apart_are_refused(
     changes: dict[str, object], says: str, tmp_path: Path

@@ -153,6 +153,25 @@ def test_what_cannot_be_trained_ends_with_status_2_and_says_what_to_do(
     assert "to learn from has er" in run(MODEL, *given).err
 
 
+def test_patches_for_subtypes_are_learned_from_the_same_manifest(
+    run: Run, manifest: Path, entries: tuple[TumourEntry, ...], tmp_path: Path
+) -> None:
+    """Nobody of the split test is counted; the card does not call them calcifications, which nobody said they are."""
+    short = ("--steps", 1, "--batch", 2, "--device", "cpu", "--precision", "float32")
+    command = ("sppnet-patches", "--task", "er", "--out", tmp_path / "run", *short)
+    refused = run(*command, "--data", manifest)
+    assert refused.status != 0 and "12 tumours are in no split: mammonode manifest tumours" in refused.err
+    split = tmp_path / "split.csv"
+    write_tumours(split, entries)
+    ran = run(*command, "--data", split)
+    assert ran.status == 0, ran.err
+    found = metadata(tmp_path / "run" / "sppnet-er")
+    learned = {name: sum(one.split == name for one in entries) for name in ("train", "val")}
+    for name, count in learned.items():
+        assert f"{name}: {count} patches of {count} patients" in found["training_data"]
+    assert f"{learned['val']} patches of tumours, calcified or not" in found["measured"]["note"]
+
+
 def test_without_the_packages_of_research_it_says_how_to_install_them(
     run: Run, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

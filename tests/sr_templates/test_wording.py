@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sr_templates.wording import malignancy_words, numbered_findings, tag_words
+from sr_templates.wording import algorithm_words, malignancy_words, numbered_findings, tag_words
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,11 @@ def test_an_image_is_as_malignant_as_its_gravest_finding(
     findings = tuple(factory.finding(label=label) for label in labels)
     image = factory.mammogram(1, "R", "CC", findings=findings, malignancy=malignancy)
     assert malignancy_words(image, "cancer") == words
+
+
+def test_the_weights_of_a_model_are_named_once(factory: SimpleNamespace) -> None:
+    shipped = factory.detector(name="M", version="0.2.0", weights_sha256="ab" * 32)
+    assert algorithm_words(shipped) == "M 0.2.0+abababab"
+    trained = factory.detector(name="M", version="0.2.0+abababab", weights_sha256="ab" * 32)
+    assert algorithm_words(trained) == "M 0.2.0+abababab"
+    assert algorithm_words(factory.detector(name="M", version="0.2.0", weights_sha256=None)) == "M 0.2.0"

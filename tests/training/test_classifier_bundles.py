@@ -290,7 +290,7 @@ def test_the_command_for_patches_trains_a_bundle_that_the_node_runs(run: Run, tm
     assert ran.status == 0, ran.err
     assert str(out / "sppnet-invasive") in ran.out and f"weights_dir = {out}" in ran.out
     metadata = json.loads((out / "sppnet-invasive" / "metadata.json").read_text())
-    assert metadata["training_data"].startswith("patches.csv: train: 2 lesions of 2 patients (1 dcis, 1 invasive")
+    assert metadata["training_data"].startswith("patches.csv: train: 2 patches of 2 patients (1 dcis, 1 invasive")
 
 
 def test_a_task_without_labels_is_one_message(run: Run, tmp_path: Path) -> None:
