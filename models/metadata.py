@@ -232,10 +232,8 @@ def _region(content: Mapping[str, Any]) -> RegionTask:
     views = tuple(content["views"])
     if not views or any(view not in VIEWS for view in views):
         raise ValueError(f"region.views: {views!r}")
-    if content["combination"] == "mean":
-        raise ValueError("region.combination: trained by a version that took the mean of the views: train it again")
     if content["combination"] not in ("joint", "each"):
-        raise ValueError(f"region.combination: {content['combination']!r}")
+        raise ValueError(f"region.combination: {content['combination']!r} is of another version: train the model again")
     classes = tuple(str(name) for name in content["classes"])
     if len(set(classes)) < 2 or len(set(classes)) != len(classes):
         raise ValueError(f"region.classes: {classes!r}")

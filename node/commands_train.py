@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,8 +285,8 @@ def train_sppnet_patches(
     """Train SPPNet for a subtype and say where its bundle is; likewise."""
     from models.training.sppnet_patches import CALCIFICATIONS, train_patches  # noqa: PLC0415  needs scikit-learn
 
-    patches = _patches(manifest, task)
-    what = OF_TUMOURS if is_of_tumours(manifest) else CALCIFICATIONS
+    of_tumours = is_of_tumours(manifest)
+    patches = _patches_of_tumours(manifest, task) if of_tumours else _patches(manifest)
     _run_classifier(
         lambda tell, until: train_patches(
             patches,
@@ -294,7 +294,7 @@ def train_sppnet_patches(
             task=task,
             plan=plan,
             note=note_of(manifest, patches),
-            what=what,
+            what=OF_TUMOURS if of_tumours else CALCIFICATIONS,
             start=start,
             tell=tell,
             until=until,
@@ -307,14 +307,15 @@ def train_sppnet_patches(
     typer.echo(f"the node runs them with weights_dir = {out} in its settings")
 
 
-def _patches(manifest: Path, task: PatchTask) -> list[Patch]:
-    """Of a table of patches, or of tumours."""
-    if is_of_tumours(manifest):
-        try:
-            entries = entries_for_patches(read_tumours(manifest), task)
-            return list(patches_of_tumours(load_tumours(entries, shown, surround_mm=SURROUND_MM)))
-        except TrainingRefused as error:
-            raise CannotTrain(str(error)) from error
+def _patches_of_tumours(manifest: Path, task: PatchTask) -> Sequence[Patch]:
+    try:
+        entries = entries_for_patches(read_tumours(manifest), task)
+        return patches_of_tumours(load_tumours(entries, shown, surround_mm=SURROUND_MM))
+    except TrainingRefused as error:
+        raise CannotTrain(str(error)) from error
+
+
+def _patches(manifest: Path) -> Sequence[Patch]:
     rows = [one for one in read_patches(manifest) if one.row.split in ("train", "val")]
     images = shown(load_patches(rows), len(by_image(rows)), "reading patches")
     return [patch for of_image in images for patch in of_image]

@@ -12,8 +12,7 @@ from models.densenet121_cbam.network import DenseNet121CBAM
 from models.densenet121_cbam.region import region_of, region_px
 from models.regions.contract import LesionView, RegionOutput, View
 from models.regions.crops import placed, scaled
-from models.regions.pooling import pooled
-from models.regions.predict import RegionPredictor
+from models.regions.predict import RegionPredictor, pooled_views
 
 
 class Predictor(RegionPredictor[DenseNet121CBAM]):
@@ -26,7 +25,7 @@ class Predictor(RegionPredictor[DenseNet121CBAM]):
 
         def attempt(network: DenseNet121CBAM, device: torch.device) -> tuple[tuple[float, ...], torch.Tensor]:
             maps = network.maps(regions.to(device))
-            probabilities = pooled(network.classify(maps).softmax(dim=1).cpu().double().numpy())
+            probabilities = pooled_views(network.classify(maps).softmax(dim=1))
             return probabilities, network.activation(maps, self.chosen(probabilities)).float().cpu()
 
         (probabilities, activations), device = self._resident.run(attempt)

@@ -12,7 +12,7 @@ from models.ip_se_dresnet.network import IPSEDResNet
 from models.ip_se_dresnet.region import region_of, region_px
 from models.regions.contract import LesionView, RegionOutput, View
 from models.regions.crops import Map, placed, scaled
-from models.regions.predict import RegionPredictor, as_probabilities
+from models.regions.predict import RegionPredictor, pooled_views
 
 SUSPICIOUS_FROM: Final = 0.5
 """The paper's threshold of the attention map."""
@@ -31,7 +31,7 @@ class Predictor(RegionPredictor[IPSEDResNet]):
 
         def attempt(network: IPSEDResNet, device: torch.device) -> tuple[tuple[float, ...], torch.Tensor]:
             probabilities, attention = network.with_attention(regions.to(device))
-            return as_probabilities(probabilities[0]), attention[0].float().cpu()
+            return pooled_views(probabilities), attention[0].float().cpu()
 
         (probabilities, attention), device = self._resident.run(attempt)
         return RegionOutput(

@@ -12,6 +12,7 @@ import torch
 from models.bundle import load_network
 from models.metadata import Metadata
 from models.regions.contract import Lesion, LesionView, RegionOutput, RegionTask, View
+from models.regions.pooling import pooled
 from models.resident import Resident, checked_grey
 from models.weights import VerifiedWeights
 
@@ -111,7 +112,6 @@ def views_taken(task: RegionTask, lesion: Lesion) -> Mapping[View, LesionView]:
     return taken
 
 
-def as_probabilities(values: torch.Tensor) -> tuple[float, ...]:
-    """Return a vector of probabilities as numbers that add up to 1, whatever the device rounded."""
-    exact = values.detach().cpu().double()
-    return tuple((exact / exact.sum()).tolist())
+def pooled_views(values: torch.Tensor) -> tuple[float, ...]:
+    """Pool what a network says of each view, probabilities of shape ``(views, classes)`` on any device."""
+    return pooled(values.detach().cpu().double().numpy())

@@ -27,6 +27,29 @@ def side_of(box_px: BoxPx, spacing_mm: float) -> int:
     return min(max(math.ceil(longer_px) + 2 * MARGIN_PX, LEAST_SIDE_PX), GREATEST_SIDE_PX)
 
 
+def square_about(pixels: Map, box_px: BoxPx, spacing_mm: tuple[float, float], side_px: int) -> Map:
+    """Cut a square around the middle of a box out of an image, which goes on as its edge beyond it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(side_px, side_px)``, float32, at `SPACING_MM`.
+    """
+    x0, y0, x1, y1 = box_px
+    rows, columns = (max(1, round(side_px * SPACING_MM / each_mm)) for each_mm in spacing_mm)
+    left, top = round((x0 + x1 - columns) / 2), round((y0 + y1 - rows) / 2)
+    return resample(cut_out(pixels, left, top, (rows, columns)), (side_px, side_px))
+
+
+def side_of_view(view: LesionView) -> int:
+    """Return `side_of` the box around a lesion; ValueError where the spacing of the view is not known."""
+    if view.spacing_mm is None:
+        raise ValueError("the pixel spacing of a view is not known; patches of calcifications need it")
+    x0, y0, x1, y1 = view.box_px
+    down_mm, across_mm = view.spacing_mm
+    return side_of((x0 * across_mm, y0 * down_mm, x1 * across_mm, y1 * down_mm), 1.0)
+
+
 def patch_of(view: LesionView) -> Map:
     """Cut the patch around a lesion out of a view, which goes on as its edge beyond it.
 
@@ -40,11 +63,6 @@ def patch_of(view: LesionView) -> Map:
     ValueError
         The spacing of the view is not known: calcifications are told apart by their size.
     """
-    if view.spacing_mm is None:
-        raise ValueError("the pixel spacing of a view is not known; patches of calcifications need it")
-    x0, y0, x1, y1 = view.box_px
-    down_mm, across_mm = view.spacing_mm
-    side = side_of((x0 * across_mm, y0 * down_mm, x1 * across_mm, y1 * down_mm), 1.0)
-    rows, columns = (max(1, round(side * SPACING_MM / spacing_mm)) for spacing_mm in view.spacing_mm)
-    left, top = round((x0 + x1 - columns) / 2), round((y0 + y1 - rows) / 2)
-    return resample(cut_out(view.pixels, left, top, (rows, columns)), (side, side))
+    side = side_of_view(view)
+    assert view.spacing_mm is not None  # refused before
+    return square_about(view.pixels, view.box_px, view.spacing_mm, side)

@@ -10,8 +10,7 @@ import torch
 
 from models.errors import WeightsMismatch
 from models.regions.contract import LesionView, RegionOutput, RegionTask, View
-from models.regions.pooling import pooled
-from models.regions.predict import RegionPredictor
+from models.regions.predict import RegionPredictor, pooled_views
 from models.sppnet.network import SPPNet
 from models.sppnet_patches.network import CLASSES
 from models.sppnet_patches.patch import patch_of
@@ -36,7 +35,7 @@ class Predictor(RegionPredictor[SPPNet]):
 
         def attempt(network: SPPNet, device: torch.device) -> tuple[float, ...]:
             each = [network(patch[None].to(device)).softmax(dim=1)[0] for patch in patches]  # their sizes differ
-            return pooled(torch.stack(each).cpu().double().numpy())
+            return pooled_views(torch.stack(each))
 
         probabilities, device = self._resident.run(attempt)
         return RegionOutput(probabilities=probabilities, device=device)

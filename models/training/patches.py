@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import BoxPx
-from models.resampling import resample
-from models.sppnet_patches.patch import GREATEST_SIDE_PX, SPACING_MM, side_of
+from models.sppnet_patches.patch import GREATEST_SIDE_PX, side_of, square_about
 from models.training.contract import Split, TrainingImage
-from models.training.crops import cut
 
 Pathology = Literal["invasive", "microinvasive", "dcis"]
 PATHOLOGIES: Final[tuple[Pathology, ...]] = ("invasive", "microinvasive", "dcis")
@@ -108,12 +106,10 @@ def make_patch(
     image: TrainingImage, box_px: BoxPx, *, split: Split, pathology: Pathology | None, er: Receptor | None
 ) -> Patch:
     """Cut a lesion and its surround out of an image, which goes on as its edge beyond it."""
-    side = round(REGION_PX * SPACING_MM / image.spacing_mm)
-    left, top = round((box_px[0] + box_px[2] - side) / 2), round((box_px[1] + box_px[3] - side) / 2)
     return Patch(
         patient=image.patient,
         split=split,
-        pixels=resample(cut(image.pixels, left, top, side), (REGION_PX, REGION_PX)),
+        pixels=square_about(image.pixels, box_px, (image.spacing_mm, image.spacing_mm), REGION_PX),
         side_px=side_of(box_px, image.spacing_mm),
         pathology=pathology,
         er=er,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import TrainingRefused
+from models.metadata import own_metadata
 from models.regions.contract import LesionView
-from models.resampling import cut_out, resample
-from models.sppnet_patches.patch import SPACING_MM, side_of
-from models.training.patches import REGION_PX, Patch, PatchTask, Pathology, Receptor
+from models.sppnet_patches.patch import SPACING_MM, side_of_view, square_about
+from models.training.patches import RECEPTORS, REGION_PX, TASKS, Patch, PatchTask, Pathology
 from models.training.tumours import Tumour
 from pipelines.datasets.patches import COLUMNS as PATCH_COLUMNS
 from pipelines.datasets.tables import columns_of
@@ -23,13 +23,6 @@ ONLY_OF_PATCHES: Final = frozenset(PATCH_COLUMNS) - frozenset(COLUMNS)
 
 SURROUND_MM: Final = REGION_PX * SPACING_MM / 2
 """Kept around a lesion: patches of a step are of one size, so that of a small lesion may reach that far."""
-
-OUTCOME: Final[dict[PatchTask, str]] = {
-    "er": "er",
-    "pathology-microinvasive-as-dcis": "invasive",
-    "pathology-microinvasive-as-invasive": "invasive_or_microinvasive",
-}
-"""By task, the outcome of `models.regions.outcomes` with the same two classes."""
 
 
 def is_of_tumours(path: Path) -> bool:
@@ -47,7 +40,8 @@ def entries_for_patches(entries: Iterable[TumourEntry], task: PatchTask) -> tupl
     TrainingRefused
         Tumours are in no split.
     """
-    known = [one for one in entries if OUTCOME[task] in one.outcomes and any(view != "US" for view in one.views)]
+    outcome = own_metadata(TASKS[task].model).region_task.outcome
+    known = [one for one in entries if outcome in one.outcomes and any(view != "US" for view in one.views)]
     if undecided := sum(one.split is None for one in known):
         raise TrainingRefused(
             f"{undecided} tumours are in no split: mammonode manifest tumours --val --test --out puts them into one"
@@ -80,17 +74,13 @@ def patches_of_tumours(tumours: Iterable[Tumour]) -> tuple[Patch, ...]:
 
 def _patch(tumour: Tumour, view: LesionView) -> Patch:
     assert tumour.split is not None and view.spacing_mm is not None  # refused before
-    x0, y0, x1, y1 = view.box_px
-    down_mm, across_mm = view.spacing_mm
-    rows, columns = (round(REGION_PX * SPACING_MM / spacing_mm) for spacing_mm in view.spacing_mm)
-    left, top = round((x0 + x1 - columns) / 2), round((y0 + y1 - rows) / 2)
     return Patch(
         patient=tumour.patient,
         split=tumour.split,
-        pixels=resample(cut_out(view.pixels, left, top, (rows, columns)), (REGION_PX, REGION_PX)),
-        side_px=side_of((x0 * across_mm, y0 * down_mm, x1 * across_mm, y1 * down_mm), 1.0),
+        pixels=square_about(view.pixels, view.box_px, view.spacing_mm, REGION_PX),
+        side_px=side_of_view(view),
         pathology=_pathology(tumour),
-        er=_receptor(tumour),
+        er=next((one for one in RECEPTORS if one == tumour.outcomes.get("er")), None),
     )
 
 
@@ -102,10 +92,3 @@ def _pathology(tumour: Tumour) -> Pathology | None:
     if strict == "invasive":
         return "invasive"
     return "microinvasive" if wide == "invasive" else "dcis"
-
-
-def _receptor(tumour: Tumour) -> Receptor | None:
-    found = tumour.outcomes.get("er")
-    if found == "positive":
-        return "positive"
-    return "negative" if found == "negative" else None

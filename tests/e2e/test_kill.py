@@ -59,7 +59,7 @@ def send_like_a_modality(node: NodeUnderTest, files: list[FileToSend]) -> None:
             pass
         return not left
 
-    wait_until(attempt, 60, "the node to take every instance")
+    wait_until(attempt, 120, "the node to take every instance")
 
 
 @pytest.mark.parametrize("kills", KILLS, ids=["-".join(steps.values()) for steps in KILLS])
@@ -77,7 +77,7 @@ def test_killed_parts_lose_nothing_and_answer_once(kills: dict[str, str], tmp_pa
         files = four_views(tmp_path / "study")
         with node.revived():
             send_like_a_modality(node, files)
-            wait_until(lambda: node.is_finished(1), 120, "the study to be answered and delivered")
+            wait_until(lambda: node.is_finished(1), 240, "the study to be answered and delivered")
         for part in kills:
             assert (node.folder / f"killed_{part}").exists(), f"{part} never reached its step, so it was not killed"
         for number, file in enumerate(files):
@@ -100,8 +100,8 @@ def test_a_study_that_ends_its_worker_three_times_is_set_aside_and_answered_as_f
         node.start_parts({"worker": "claimed:3"})
         with node.revived():
             send_like_a_modality(node, four_views(tmp_path / "study"))
-            wait_until(lambda: node.studies()[0]["state"] == "quarantined", 120, "the study to be set aside")
-            wait_until(lambda: {item["state"] for item in node.deliveries()} == {"sent"}, 60, "its answer")
+            wait_until(lambda: node.studies()[0]["state"] == "quarantined", 240, "the study to be set aside")
+            wait_until(lambda: {item["state"] for item in node.deliveries()} == {"sent"}, 120, "its answer")
         assert (node.folder / "killed_worker").read_text() == "xxx"
         kinds = [event.kind for event in node.ledger.history(STUDY_UID)]
         assert kinds.count("worker_lost") == 3

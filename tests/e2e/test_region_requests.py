@@ -48,8 +48,8 @@ def the_answer(node: NodeUnderTest, pacs: RecordingPacs, request: Dataset) -> li
         found = [made for made in of_study(pacs, STUDY_UID).values() if made.SOPClassUID == Comprehensive3DSRStorage]
         return [made for made in found if request.SOPInstanceUID in words_of(made)]
 
-    (report,) = wait_until(reports, 90, "the answer to the marks")
-    wait_until(lambda: node.is_answered(STUDY_UID), 60, "the rest of it")
+    (report,) = wait_until(reports, 180, "the answer to the marks")
+    wait_until(lambda: node.is_answered(STUDY_UID), 120, "the rest of it")
     made = of_study(pacs, STUDY_UID).values()
     return [report, *(one for one in made if one.ContentTime == report.ContentTime and one is not report)]
 

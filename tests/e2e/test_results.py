@@ -56,7 +56,7 @@ def test_sent_twice_with_a_restart_between_it_is_the_same_bytes_one_copy_and_com
         with node_under_test(tmp_path / "node", destinations, port=port) as node:
             node.serve()
             send(node, write_study(tmp_path / "study", STUDY_UID, VIEWS))
-            wait_until(lambda: node.is_answered(STUDY_UID) and is_committed(node), 90, "results to be committed")
+            wait_until(lambda: node.is_answered(STUDY_UID) and is_committed(node), 180, "results to be committed")
             uids = [item["sop_instance_uid"] for item in node.deliveries(STUDY_UID) if item["destination"] == "orthanc"]
             first = files_in(pacs, uids)
             assert pacs.count() == len(uids)
@@ -65,10 +65,10 @@ def test_sent_twice_with_a_restart_between_it_is_the_same_bytes_one_copy_and_com
             command = [sys.executable, "-m", "node.cli", "retry", STUDY_UID, "--resend", "--config", str(node.config)]
             ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
             assert ran.stdout.strip() == f"{2 * len(uids)} deliveries are due again"
-            wait_until(lambda: node.is_answered(STUDY_UID) and is_committed(node), 90, "results to be committed again")
+            wait_until(lambda: node.is_answered(STUDY_UID) and is_committed(node), 180, "results to be committed again")
             assert files_in(pacs, uids) == first
             assert pacs.count() == len(uids), "one copy each"
-            wait_until(lambda: all(len(recorder.stores[uid]) == 2 for uid in uids), 30, "the second copies")
+            wait_until(lambda: all(len(recorder.stores[uid]) == 2 for uid in uids), 60, "the second copies")
             assert all(stores[0] == stores[1] for stores in recorder.stores.values())
 
 
@@ -79,10 +79,10 @@ def test_a_late_view_gives_a_set_that_names_the_one_it_replaces(tmp_path: Path) 
         node.serve()
         paths = write_study(tmp_path / "study", STUDY_UID, VIEWS)
         send(node, paths[:3])
-        wait_until(lambda: node.is_answered(STUDY_UID), 60, "the first revision")
+        wait_until(lambda: node.is_answered(STUDY_UID), 120, "the first revision")
         first = of_study(pacs, STUDY_UID)
         send(node, paths[3:])
-        wait_until(lambda: node.revision(STUDY_UID) == 2 and node.is_answered(STUDY_UID), 60, "the second revision")
+        wait_until(lambda: node.revision(STUDY_UID) == 2 and node.is_answered(STUDY_UID), 120, "the second revision")
         second = {uid: made for uid, made in of_study(pacs, STUDY_UID).items() if uid not in first}
     replaced = {made.SOPClassUID: uid for uid, made in first.items() if made.Modality == "SR"}
     reports = [made for made in second.values() if made.Modality == "SR"]
@@ -119,7 +119,7 @@ def test_each_destination_gets_results_in_the_form_that_it_can_take(tmp_path: Pa
     ):
         node.serve()
         send(node, write_study(tmp_path / "study", STUDY_UID, VIEWS))
-        wait_until(lambda: node.is_answered(STUDY_UID), 90, "all destinations to be served")
+        wait_until(lambda: node.is_answered(STUDY_UID), 180, "all destinations to be served")
         by_name: dict[str, set[str]] = {}
         for item in node.deliveries(STUDY_UID):
             by_name.setdefault(item["destination"], set()).add(item["sop_instance_uid"])
@@ -150,7 +150,7 @@ def test_a_destination_of_presentation_states_alone_is_told_that_nothing_was_ana
     with states.listening(), reports.listening(), node_under_test(tmp_path / "node", destinations) as node:
         node.serve()
         send(node, write_study(tmp_path / "study", STUDY_UID, VIEWS))
-        wait_until(lambda: node.is_answered(STUDY_UID), 60, "both destinations to be served")
+        wait_until(lambda: node.is_answered(STUDY_UID), 120, "both destinations to be served")
     (summary,) = of_study(states, STUDY_UID).values()
     assert (summary.SOPClassUID, summary.SeriesNumber) == (SECONDARY_CAPTURE, 9004)
     assert "NOT ANALYSED" in summary.DerivationDescription

@@ -28,8 +28,8 @@ def test_serve_says_ready_brings_back_what_dies_and_ends_on_sigterm(tmp_path: Pa
         def sent() -> bool:
             return storescu(paths, node.port, called="MAMMONODE").returncode == 0
 
-        wait_until(sent, 60, "the receiver to be back")
-        wait_until(lambda: node.is_answered(uid), 60, "the study to be answered")
+        wait_until(sent, 120, "the receiver to be back")
+        wait_until(lambda: node.is_answered(uid), 120, "the study to be answered")
         everyone = [supervisor, *supervisor.children(recursive=True)]
         node.processes["serve"].send_signal(signal.SIGTERM)
         assert node.processes["serve"].wait(timeout=30) == 0, node.log_of("serve")[-2000:]

@@ -68,7 +68,7 @@ def test_every_real_image_is_answered_and_measured_by_its_calibration(
     ):
         node.serve()
         send(node, paths)
-        wait_until(lambda: node.is_finished(len(studies)), 400, "every study to be answered")
+        wait_until(lambda: node.is_finished(len(studies)), 800, "every study to be answered")
         results = {uid: dcmread(BytesIO(pacs.file_bytes(uid))) for uid in pacs.instances()}
     by_study: dict[str, list[Dataset]] = defaultdict(list)
     for made in results.values():

@@ -76,7 +76,7 @@ def test_a_complete_study_starts_because_of_its_views(
     node, pacs = running
     uid = "1.2.826.0.1.3680043.8.498.2001"
     send(node, write_study(tmp_path, uid, VIEWS))
-    wait_until(lambda: node.is_answered(uid), 60, "the study to be answered")
+    wait_until(lambda: node.is_answered(uid), 120, "the study to be answered")
     events = node.ledger.history(uid)
     assert [event.kind for event in events[:4]] == ["received"] * 4
     queued = next(event for event in events if event.kind == "queued")
@@ -97,13 +97,13 @@ def test_an_incomplete_study_is_answered_when_it_is_quiet_and_says_what_is_missi
     uid = "1.2.826.0.1.3680043.8.498.2002"
     paths = write_study(tmp_path, uid, VIEWS)
     send(node, paths[:3])
-    wait_until(lambda: node.is_answered(uid), 60, "the first revision")
+    wait_until(lambda: node.is_answered(uid), 120, "the first revision")
     queued = next(event for event in node.ledger.history(uid) if event.kind == "queued")
     assert queued.detail["why"] == "quiet"
     first = of_study(pacs, uid)
     # The fourth view comes late: a second revision, with results of its own.
     send(node, paths[3:])
-    wait_until(lambda: node.revision(uid) == 2 and node.is_answered(uid), 60, "the second revision")
+    wait_until(lambda: node.revision(uid) == 2 and node.is_answered(uid), 120, "the second revision")
     assert set(of_study(pacs, uid)) > set(first)
     assert {item["revision"] for item in node.deliveries(uid)} == {1, 2}
 
@@ -117,7 +117,7 @@ def test_interleaved_studies_in_several_associations_are_kept_apart(
     studies = [write_study(tmp_path / uid, uid, VIEWS) for uid in uids]
     for view in range(4):
         send(node, [study[view] for study in studies])
-    wait_until(lambda: all(node.is_answered(uid) for uid in uids), 90, "all three studies")
+    wait_until(lambda: all(node.is_answered(uid) for uid in uids), 180, "all three studies")
     for uid in uids:
         results = of_study(pacs, uid)
         assert len(results) == 7
@@ -146,7 +146,7 @@ def test_names_come_back_byte_for_byte_in_every_character_set(
             put_bytes(path, b"\x08\x00\x05\x00CS", None if character_set is None else character_set.encode())
             put_bytes(path, b"\x10\x00\x10\x00PN", name)
         send(node, paths)
-    wait_until(lambda: all(node.is_answered(uid) for uid in uids), 120, "all six studies")
+    wait_until(lambda: all(node.is_answered(uid) for uid in uids), 240, "all six studies")
     for uid, (character_set, name) in uids.items():
         results = of_study(pacs, uid)
         assert len(results) == 7
@@ -189,7 +189,7 @@ def test_the_real_exam_comes_back_to_dcmtk_and_to_orthanc(
     ):
         node.serve()
         send(node, files)
-        wait_until(lambda: node.is_finished(1), 120, "the results to be delivered")
+        wait_until(lambda: node.is_finished(1), 240, "the results to be delivered")
         in_dcmtk = [dcmread(path) for path in dcmtk.received().values()]
         assert sorted(KINDS[item.SOPClassUID] for item in in_dcmtk) == ["cad_sr", *["capture"] * 5, "measurement_sr"]
         source = dcmread(files[0], stop_before_pixels=True)
@@ -216,7 +216,7 @@ def test_every_odd_file_gets_an_answer(shared_dir: Path, tmp_path: Path) -> None
             target = f"MAMMONODE@127.0.0.1:{node.port}"
             subprocess.run([sys.executable, "-m", "node.cli", "send", str(path), "--to", target], check=True, cwd=ROOT)
         studies = {header.StudyInstanceUID for header in headers.values()}
-        wait_until(lambda: node.is_finished(len(studies)), 200, "every study to be answered")
+        wait_until(lambda: node.is_finished(len(studies)), 400, "every study to be answered")
         answered = {
             reference.ReferencedSOPInstanceUID
             for stores in list(pacs.stores.values())
@@ -249,10 +249,10 @@ def test_a_dead_destination_delays_no_other_and_gets_everything_when_it_is_back(
             items = [item for item in node.deliveries(*uids) if item["destination"] == name]
             return {item["state"] for item in items} if len(items) == 7 * len(uids) else set()
 
-        wait_until(lambda: states("alive") == {"sent"}, 90, "the living destination to have everything")
+        wait_until(lambda: states("alive") == {"sent"}, 180, "the living destination to have everything")
         assert states("dead") == {"pending"}
         assert not dead.stores
         with dead.listening():
-            wait_until(lambda: states("dead") == {"sent"}, 60, "the returned destination to have everything")
+            wait_until(lambda: states("dead") == {"sent"}, 120, "the returned destination to have everything")
         assert set(dead.stores) == set(alive.stores)
         assert all(dead.stores[uid][0] == alive.stores[uid][0] for uid in alive.stores)

@@ -120,7 +120,7 @@ def test_weights_of_another_number_of_classes_are_refused(network: DenseNet121CB
     [
         ({"task": "roi_classification"}, "names no region"),
         ({"region": {}}, "lacks or misstates 'views'"),
-        ({"region": {"views": ["CC"], "combination": "mean"}}, "took the mean of the views: train it again"),
+        ({"region": {"views": ["CC"], "combination": "mean"}}, "'mean' is of another version: train the model again"),
     ],
 )
 def test_metadata_that_do_not_say_what_is_told_apart_are_refused(
